@@ -1,0 +1,46 @@
+# Everything a clone needs: `make train` and `make test` set up .venv themselves and are safe to repeat.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: train test test-slow lint check bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make train      train the digit classifier on embedded data, figures in runs/mnist"
+	@echo "make test       run the tests (under 15 minutes on 2 cores)"
+	@echo "make test-slow  run the tests marked slow"
+	@echo "make check      lint, types and tests: what CI runs"
+	@echo "make bench      the JAX-against-PyTorch table"
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.installed-test: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable '.[test,torch]'
+	@touch .venv/.installed $@
+
+train: .venv/.installed
+	$(BIN)/flax-models train mnist --out runs/mnist
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.installed-test
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+bench: .venv/.installed-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv runs
