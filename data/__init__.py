@@ -1,13 +1,17 @@
 """Where examples come from: loaders of NumPy arrays, and the order of their batches."""
 
 from data.batches import Batches, in_order, read_ahead
-from data.boston import load_boston
+from data.boston import BOSTON_FEATURES, FOLDS, load_boston
 from data.digits import load_digits
 from data.errors import DataError
+from data.images import read_digit, read_image
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
+from data.tables import read_table
 
 __all__ = [
+    "BOSTON_FEATURES",
+    "FOLDS",
     "Batches",
     "DataError",
     "Examples",
@@ -18,4 +22,7 @@ __all__ = [
     "load_digits",
     "load_sine",
     "read_ahead",
+    "read_digit",
+    "read_image",
+    "read_table",
 ]

@@ -12,7 +12,7 @@ from data.errors import DataError
 from data.splits import Splits
 from data.tables import read_table
 
-FEATURES = (
+BOSTON_FEATURES = (
     "crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat",
 )  # fmt: skip
 PRICE = "medv"
@@ -34,7 +34,7 @@ def load_boston(source: str = "embedded", fold: int = 0) -> Splits:
     """
     if not 0 <= fold < FOLDS:
         raise DataError(f"fold {fold} does not exist; use 0 to {FOLDS - 1}")
-    table = read_table(_EMBEDDED if source == "embedded" else source, (*FEATURES, PRICE))
+    table = read_table(_EMBEDDED if source == "embedded" else source, (*BOSTON_FEATURES, PRICE))
     if len(table) < 2 * FOLDS:
         raise DataError(f"{source}: {len(table)} rows; {FOLDS} folds need {2 * FOLDS} or more")
     table = table.astype(np.float32)[np.random.default_rng(0).permutation(len(table))]

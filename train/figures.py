@@ -1,0 +1,79 @@
+"""Figures that several practices share. Drawn without pyplot, which keeps global state."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG."""
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+
+
+def learning_curves(history: Sequence[dict[str, float]], path: Path) -> None:
+    """One panel a metric, train against validation, over training steps."""
+    names = sorted({key.partition("/")[2] for line in history for key in line if "/" in key})
+    figure = Figure(figsize=(5 * len(names), 3.5), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(names)))
+    for axes, name in zip(panels, names, strict=True):
+        values: list[float] = []
+        for split in ("train", "validation"):
+            points = [
+                (line["step"], line[f"{split}/{name}"])
+                for line in history
+                if f"{split}/{name}" in line
+            ]
+            if points:
+                steps, heights = zip(*points, strict=True)
+                axes.plot(steps, heights, label=split, marker="." if len(steps) < 30 else None)
+                values += heights
+        if min(values) > 0 and max(values) > 100 * min(values):
+            axes.set_yscale("log")
+        axes.set(xlabel="training step", ylabel=name, title=name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    save(figure, path)
+
+
+def confusion_matrix(
+    truth: np.ndarray, predicted: np.ndarray, names: Sequence[str], path: Path
+) -> None:
+    """Counts of predicted class (column) by true class (row)."""
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (truth, predicted), 1)
+    figure = Figure(figsize=(0.55 * len(names) + 1.5, 0.55 * len(names) + 1), layout="constrained")
+    axes = figure.subplots()
+    # mistakes are few: colour them apart from the diagonal, which would drown them
+    mistakes = counts * (1 - np.eye(len(names), dtype=int))
+    axes.imshow(mistakes, cmap="Reds")
+    for row, column in np.ndindex(counts.shape):
+        if counts[row, column]:
+            dark = mistakes[row, column] > mistakes.max() / 2
+            axes.text(
+                column, row, str(counts[row, column]), ha="center", va="center", fontsize=8,
+                color="white" if dark else "black",
+            )  # fmt: skip
+    axes.set(
+        xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names,
+        xlabel="predicted", ylabel="true",
+        title=f"{np.trace(counts)} of {counts.sum()} right ({np.trace(counts) / counts.sum():.1%})",
+    )  # fmt: skip
+    save(figure, path)
+
+
+def image_grid(
+    images: np.ndarray, titles: Sequence[str], path: Path, heading: str, columns: int = 8
+) -> None:
+    """Images [N, H, W, 1 or 3] in rows, each under its title."""
+    number_of_rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.3 * columns, 1.6 * number_of_rows + 0.5), layout="constrained")
+    figure.suptitle(heading)
+    panels = figure.subplots(number_of_rows, columns, squeeze=False).ravel()
+    for axes in panels:
+        axes.axis("off")
+    for axes, image, title in zip(panels, images, titles, strict=False):
+        axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
+        axes.set_title(title, fontsize=8)
+    save(figure, path)

@@ -1,0 +1,38 @@
+"""Every practice by name. To add one, write its file here and name its class below."""
+
+import difflib
+from typing import Any
+
+from train.errors import UsageError
+from train.recipe import Recipe
+from train.recipes.boston import Boston
+from train.recipes.mnist import Mnist
+from train.recipes.sine import Sine
+from train.settings import build
+
+RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in (Sine, Boston, Mnist)}
+
+
+def get(name: str, **overrides: Any) -> Recipe:
+    """A recipe with some settings changed, as ``get("mnist", epochs=3, learning_rate=1e-3)``.
+
+    Settings of a part go by their last name where it is unique, and by
+    ``**{"optimizer.learning_rate": 1e-3}`` in full.
+
+    Raises:
+        UsageError: no such recipe or setting; the message suggests the nearest.
+    """
+    return build(find(name), overrides)
+
+
+def find(name: str) -> type[Recipe]:
+    """The class of a recipe.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(RECIPES)}"
+    raise UsageError(f"no recipe {name!r}; {hint}")

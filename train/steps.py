@@ -1,0 +1,161 @@
+"""One pure training step, right under ``jit``, ``pmap``, ``shard_map`` and ``vmap``."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import lax
+from jaxtyping import Array, Float, Int, PyTree, UInt32
+
+Batch = dict[str, Any]
+"""``inputs`` and ``targets`` with one row an example, and ``mask`` [B]: 1 for a row that counts."""
+
+Sums = dict[str, Array]
+"""Metrics summed over the rows that count, and their number ``n``; divided once, at the end."""
+
+PerExample = Callable[[Any, Batch], Float[Array, "B"]]
+"""From a network's outputs and the batch to one number an example."""
+
+
+class TrainState(struct.PyTreeNode):
+    """What a step changes, as one pytree that is donated, checkpointed and restored whole."""
+
+    step: Int[Array, ""]
+    params: PyTree
+    model_state: PyTree
+    """The variables that are not trained by gradients, by collection, as ``batch_stats``."""
+    opt_state: optax.OptState
+    key: UInt32[Array, "2"]
+    """Root of the run's randomness; a step folds its number in, so resuming needs no more."""
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What ``module.apply`` takes."""
+        return {"params": self.params, **self.model_state}
+
+
+def sum_over(axis_name: str | None) -> Callable[[PyTree], PyTree]:
+    """Sum over the devices of a mapped axis, or nothing where the step sees the whole batch.
+
+    This is all that tells the two kinds of step apart. Differentiate first and sum afterwards:
+    a psum inside the differentiated function gives wrong gradients without an error.
+    """
+    if axis_name is None:
+        return lambda tree: tree
+    return functools.partial(lax.psum, axis_name=axis_name)
+
+
+def make_train_step(
+    apply: Callable[..., Any],
+    loss: PerExample,
+    optimizer: optax.GradientTransformation,
+    metrics: Mapping[str, PerExample] | None = None,
+    augment: Callable[[Array, Any], Any] | None = None,
+    axis_name: str | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
+    """Build ``train_step(state, batch) -> (state, sums)``.
+
+    The objective is the mean of ``loss`` over the rows of the *global* batch with mask 1. With
+    ``axis_name=None`` the step sees the global batch, as under ``jit`` on a mesh. With a name it
+    sees one device's share, as under ``pmap``, ``shard_map`` or ``vmap``, and sums over the axis;
+    batch normalisation then needs the same ``axis_name`` to see the whole batch.
+
+    A step whose loss or gradients are not finite changes nothing but the step counter, and counts
+    as ``skipped``: parameters, statistics and optimizer state stay those of the last good step.
+
+    Args:
+        apply: ``module.apply``; called with ``train=True`` and a ``dropout`` key.
+        loss: per-example loss [B].
+        optimizer: an optax transformation.
+        metrics: further per-example figures [B] by name.
+        augment: ``(key, inputs) -> inputs``, run inside the step.
+        axis_name: of the mapped axis, if any.
+    """
+    total = sum_over(axis_name)
+    metrics = metrics or {}
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        key = jax.random.fold_in(state.key, state.step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, lax.axis_index(axis_name))
+        augment_key, dropout_key = jax.random.split(key)
+        inputs = batch["inputs"] if augment is None else augment(augment_key, batch["inputs"])
+        mask = batch["mask"]
+        n = total(mask.sum())
+
+        def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Any]]:
+            outputs, model_state = apply(
+                {"params": params, **state.model_state},
+                inputs,
+                train=True,
+                mutable=list(state.model_state),
+                rngs={"dropout": dropout_key},
+            )
+            return jnp.sum(loss(outputs, batch) * mask) / n, (model_state, outputs)
+
+        (mean_loss, (model_state, outputs)), gradients = jax.value_and_grad(
+            objective, has_aux=True
+        )(state.params)
+        mean_loss, gradients = total((mean_loss, gradients))
+        if axis_name is not None:
+            model_state = lax.pmean(model_state, axis_name)
+
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        proposed = state.replace(
+            params=optax.apply_updates(state.params, updates),
+            model_state=model_state,
+            opt_state=opt_state,
+        )
+        finite = jnp.isfinite(mean_loss) & jnp.isfinite(optax.global_norm(gradients))
+        new_state, sums = keep_if(
+            finite,
+            proposed,
+            state,
+            {"loss": mean_loss * n, "n": n, **_sums(metrics, outputs, batch, total)},
+        )
+        return new_state.replace(step=state.step + 1), sums
+
+    return train_step
+
+
+def keep_if(finite: Array, proposed: PyTree, state: PyTree, sums: Sums) -> tuple[PyTree, Sums]:
+    """The proposed state and its sums where ``finite``; else the old state and one ``skipped``."""
+    kept = jax.tree.map(functools.partial(jnp.where, finite), proposed, state)
+    sums = {name: jnp.where(finite, value, 0.0) for name, value in sums.items()}
+    return kept, {**sums, "skipped": 1.0 - finite}
+
+
+def make_eval_step(
+    apply: Callable[..., Any],
+    metrics: Mapping[str, PerExample],
+    axis_name: str | None = None,
+) -> Callable[[Any, Batch], Sums]:
+    """Build ``eval_step(state, batch) -> sums`` for any state with ``variables``.
+
+    Rows with mask 0 add nothing, so the sums do not depend on how examples were batched.
+    """
+    total = sum_over(axis_name)
+
+    def eval_step(state: Any, batch: Batch) -> Sums:
+        outputs = apply(state.variables, batch["inputs"], train=False)
+        return {**_sums(metrics, outputs, batch, total), "n": total(batch["mask"].sum())}
+
+    return eval_step
+
+
+def _sums(
+    metrics: Mapping[str, PerExample],
+    outputs: Any,
+    batch: Batch,
+    total: Callable[[PyTree], PyTree],
+) -> Sums:
+    # where, not a product: a filled row may give infinity, and 0 * infinity is not a number
+    counts = batch["mask"] > 0
+    return {
+        name: total(jnp.sum(jnp.where(counts, metric(outputs, batch), 0.0)))
+        for name, metric in metrics.items()
+    }
