@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from data.prepared import load_prepared
-from data.splits import Examples, Splits, rows
+from data.splits import Examples, Splits, count, rows
 
 _EMBEDDED = Path(__file__).parent / "embedded" / "digits.npz"
 
@@ -16,8 +16,8 @@ def load_digits(
     """Digits as inputs uint8 [N, 28, 28, 1] and targets int32 [N].
 
     ``embedded`` holds 500 images of each digit, all from MNIST's training set: 4,000 train, 500
-    validation, 500 test, each balanced. ``tfds`` is MNIST itself: 55,000 train, 5,000 validation
-    cut from train in a fixed random order, and the 10,000 of test.
+    validation, 500 test, each balanced. ``tfds`` is MNIST itself: 55,000 train, 5,000 validation (a
+    twelfth, cut from train in a fixed random order), and the 10,000 of test.
     """
     if source == "embedded":
         with np.load(_EMBEDDED) as file:
@@ -27,7 +27,8 @@ def load_digits(
         return Splits(train, validation, test, source)
     prepared, version = load_prepared("mnist", source, data_dir, download)
     digits, test = _examples(prepared["train"]), _examples(prepared["test"])
-    train, validation = (rows(digits, cut) for cut in (slice(0, -5000), slice(-5000, None)))
+    cut = count(digits) - count(digits) // 12
+    train, validation = rows(digits, slice(0, cut)), rows(digits, slice(cut, None))
     return Splits(train, validation, test, f"tfds:{version}")
 
 

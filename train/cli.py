@@ -127,6 +127,10 @@ def _join(launch: Launch) -> None:
         return
     if None in given:
         raise UsageError("several processes need --coordinator, --processes and --process")
+    # Gloo, which carries the data between CPUs, greets on file descriptor 1: results keep theirs
+    sys.stdout.flush()
+    sys.stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     jax.distributed.initialize(
         launch.coordinator, launch.processes, launch.process, heartbeat_timeout_seconds=10
     )

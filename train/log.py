@@ -58,7 +58,7 @@ class EventFile:
         self._records = RecordWriter(self._file)
         self._write(Event(file_version="brain.Event:2"))
         start = SessionLog(status=SessionLog.START)
-        self._write(Event(step=first_step, session_log=start))
+        self._write(Event(step=first_step + 1, session_log=start))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Log values at a step."""

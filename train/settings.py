@@ -119,7 +119,8 @@ def _describe(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     if origin is tuple:
-        return f"{_describe(arguments[0])}s with commas between"
+        plural = {int: "integers", float: "numbers"}
+        return f"{plural[arguments[0]]} with commas between"
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
     return names.get(kind, str(kind))
 

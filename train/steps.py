@@ -110,7 +110,7 @@ def make_train_step(
             model_state=model_state,
             opt_state=opt_state,
         )
-        finite = jnp.isfinite(mean_loss) & jnp.isfinite(optax.global_norm(gradients))
+        finite = jnp.isfinite(mean_loss) & jnp.isfinite(optax.tree.norm(gradients))
         new_state, sums = keep_if(
             finite,
             proposed,

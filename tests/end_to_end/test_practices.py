@@ -1,0 +1,141 @@
+"""The three practices as a newcomer runs them: train, look, eval, predict."""
+
+import json
+
+import numpy as np
+import pytest
+from command import ROOT, run
+from PIL import Image
+
+from data import load_digits
+
+
+def train(tmp_path_factory, recipe, *options):
+    folder = tmp_path_factory.mktemp("runs") / recipe
+    done = run("train", recipe, "--out", folder, *options)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture(scope="module")
+def sine(tmp_path_factory):
+    return train(tmp_path_factory, "sine")
+
+
+@pytest.fixture(scope="module")
+def boston(tmp_path_factory):
+    return train(tmp_path_factory, "boston")
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    return train(tmp_path_factory, "mnist", "--epochs", "15")
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def answers(folder, *inputs):
+    done = run("predict", folder, *inputs)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_list_names_every_recipe():
+    done = run("list")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["sine", "boston", "mnist"]
+
+
+@pytest.mark.parametrize(
+    ("practice", "figures"),
+    [
+        ("sine", {"fit", "learning_curves"}),
+        ("boston", {"predictions", "learning_curves"}),
+        ("mnist", {"confusion", "mistakes", "learning_curves"}),
+    ],
+)
+def test_a_run_folder_is_complete(practice, figures, request):
+    folder, done = request.getfixturevalue(practice)
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.json", "metrics.jsonl", "events", "checkpoints", "model.safetensors", "figures",
+        "summary.json",
+    }  # fmt: skip
+    drawn = {path.stem for path in (folder / "figures").iterdir()}
+    assert drawn == figures
+    for path in (folder / "figures").iterdir():
+        assert np.asarray(Image.open(path).convert("L")).std() > 5, f"{path.name} is blank"
+    assert summary(folder).keys() >= {
+        "recipe", "metrics", "baseline", "steps", "seconds", "compile_seconds",
+        "examples_per_second", "device", "jax", "data", "seed",
+    }  # fmt: skip
+    assert done.stdout.startswith(f"{practice}: test/")
+    assert "\r" not in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_the_cubic_reaches_the_least_squares_cubic(sine):
+    result = summary(sine[0])
+    np.testing.assert_allclose(
+        result["coefficients"], result["baseline"]["coefficients"], atol=1e-4
+    )
+
+
+def test_the_cubic_answers_numbers(sine):
+    (line,) = answers(sine[0], "1.0")
+    assert line["input"] == "1.0"
+    assert line["value"] == pytest.approx(np.sin(1.0), abs=0.1)
+
+
+def test_boston_beats_least_squares_over_five_folds(boston):
+    folds = summary(boston[0])["five_fold"]
+    assert folds["network"]["rmse"] < 3.3
+    assert folds["least squares"]["rmse"] == pytest.approx(4.87, abs=0.01)
+    assert len(folds["network"]["rmse_by_fold"]) == 5
+
+
+def test_boston_answers_each_row_of_a_table(boston, tmp_path):
+    lines = (ROOT / "data" / "embedded" / "boston.csv").read_text().splitlines()
+    table = tmp_path / "houses.csv"
+    table.write_text("\n".join(lines[:4]))
+    got = answers(boston[0], table)
+    assert [line["row"] for line in got] == [1, 2, 3]
+    for line, text in zip(got, lines[1:], strict=False):
+        assert line["value"] == pytest.approx(float(text.rsplit(",")[-1]), abs=8)
+
+
+def test_digits_are_learned(mnist):
+    assert summary(mnist[0])["metrics"]["test/accuracy"] > 0.90
+
+
+def test_eval_repeats_the_test_metrics(mnist):
+    done = run("eval", mnist[0])
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    for name, value in summary(mnist[0])["metrics"].items():
+        if name.startswith("test/"):
+            assert measured[name] == pytest.approx(value, rel=1e-6)
+
+
+def test_digits_are_read_from_pictures_of_any_size_and_polarity(mnist, tmp_path):
+    digits, paths = load_digits().test, []
+    for index in range(10):
+        pixels = digits["inputs"][index, ..., 0]
+        picture = Image.fromarray(255 - pixels if index % 2 else pixels)
+        paths.append(tmp_path / f"{index}.png")
+        picture.resize((100 + index, 90)).convert("RGB").save(paths[-1])
+    got = answers(mnist[0], *paths)
+    assert [line["input"] for line in got] == list(map(str, paths))
+    right = [line["label"] == int(y) for line, y in zip(got, digits["targets"], strict=False)]
+    assert sum(right) >= 8
+    assert all(0.1 <= line["probability"] <= 1 for line in got)
+
+
+def test_what_is_not_an_image_is_named(mnist, tmp_path):
+    path = tmp_path / "letter.png"
+    path.write_text("no image")
+    done = run("predict", mnist[0], path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {path}: not a readable image\n"

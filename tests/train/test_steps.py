@@ -1,0 +1,196 @@
+"""One step, five ways to run it: the same losses and the same parameters."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from train import DataParallel, Supervised, make_eval_step, make_train_step
+
+DEVICES, BATCH, STEPS = 8, 32, 5
+
+
+class Network(nn.Module):
+    """Dense, batch norm, dense: the norm must see the whole batch on every device."""
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Dense(16)(x)
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9, axis_name=self.axis_name)(x)
+        return nn.Dense(3)(nn.relu(x))
+
+
+def cross_entropy(logits, batch):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
+
+
+def make_task(axis_name=None, **options):
+    return Supervised(
+        module=Network(axis_name),
+        loss=cross_entropy,
+        optimizer=optax.sgd(0.1, momentum=0.9),
+        axis_name=axis_name,
+        **options,
+    )
+
+
+def make_batch(k, mask=None):
+    rng = np.random.default_rng(k)
+    inputs = rng.normal(size=(BATCH, 8)).astype(np.float32)
+    return {
+        "inputs": inputs,
+        "targets": rng.integers(0, 3, BATCH),
+        "mask": np.ones(BATCH, np.float32) if mask is None else mask,
+    }
+
+
+def initial_state():
+    return jax.jit(make_task().init)(jax.random.PRNGKey(0), make_batch(0))
+
+
+def split_over_devices(batch):
+    return jax.tree.map(lambda a: a.reshape(DEVICES, -1, *a.shape[1:]), batch)
+
+
+def run(step, prepare=lambda batch: batch):
+    """Losses of some steps, and the parameters and statistics after them."""
+    state, losses = initial_state(), []
+    for k in range(STEPS):
+        state, sums = step(state, prepare(make_batch(k)))
+        losses.append(float(sums["loss"] / sums["n"]))
+    return losses, jax.device_get(state.variables)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return run(jax.jit(make_task().train_step))
+
+
+def on_a_mesh(devices):
+    parallel = DataParallel(BATCH, jax.devices()[:devices])
+    return jax.jit(
+        make_task().train_step,
+        in_shardings=(parallel.replicated, parallel.by_row),
+        out_shardings=parallel.replicated,
+    )
+
+
+def under_pmap():
+    return jax.pmap(make_task("data").train_step, "data", in_axes=(None, 0), out_axes=None)
+
+
+def under_vmap():
+    step = make_task("data").train_step
+    return jax.jit(
+        jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name="data", axis_size=DEVICES)
+    )
+
+
+def under_shard_map():
+    mesh = Mesh(np.asarray(jax.devices()), ("data",))
+    return jax.jit(
+        jax.shard_map(
+            make_task("data").train_step,
+            mesh=mesh,
+            in_specs=(P(), P("data")),
+            out_specs=P(),
+            check_vma=False,  # the default silently multiplies the gradients by the devices
+        )
+    )
+
+
+WAYS = {
+    "jit on 1 device": (lambda: on_a_mesh(1), lambda batch: batch),
+    "jit on 8 devices": (lambda: on_a_mesh(8), lambda batch: batch),
+    "pmap": (under_pmap, split_over_devices),
+    "vmap": (under_vmap, split_over_devices),
+    "shard_map": (under_shard_map, lambda batch: batch),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_gives_the_same_numbers(way, reference):
+    make_step, prepare = WAYS[way]
+    losses, variables = run(make_step(), prepare)
+    np.testing.assert_allclose(losses, reference[0], rtol=1e-5)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-6), variables, reference[1])
+
+
+def test_a_masked_row_counts_for_nothing():
+    """Without batch norm, a filled row leaves no trace, whatever it holds."""
+    module = nn.Dense(3)
+
+    def apply(variables, inputs, train, **options):
+        outputs = module.apply(variables, inputs)
+        return (outputs, {}) if options else outputs
+
+    task = Supervised(module=module, loss=cross_entropy, optimizer=optax.sgd(0.1))
+    state = jax.jit(task.init)(jax.random.PRNGKey(1), make_batch(0))
+    step = jax.jit(make_train_step(apply, cross_entropy, optax.sgd(0.1)))
+    mask = np.ones(BATCH, np.float32)
+    mask[20:] = 0
+    filled = make_batch(1, mask)
+    filled["inputs"][20:] = 1e3
+    plain = jax.tree.map(lambda a: a[:20], make_batch(1))
+    (filled_state, filled_sums), (plain_state, plain_sums) = step(state, filled), step(state, plain)
+    assert filled_sums["n"] == plain_sums["n"] == 20
+    np.testing.assert_allclose(filled_sums["loss"], plain_sums["loss"], rtol=1e-6)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, atol=1e-6),
+        filled_state.params,
+        plain_state.params,
+    )
+
+
+def test_evaluation_survives_an_infinite_filled_row():
+    state = initial_state()
+    mask = np.ones(BATCH, np.float32)
+    mask[-1] = 0
+    batch = make_batch(0, mask)
+    batch["inputs"][-1] = np.inf
+    eval_step = make_eval_step(Network().apply, {"loss": cross_entropy})
+    sums = jax.jit(eval_step)(state, batch)
+    assert sums["n"] == BATCH - 1
+    assert np.isfinite(sums["loss"])
+
+
+def test_a_step_that_is_not_finite_changes_nothing_but_the_counter():
+    state = initial_state()
+    batch = make_batch(0)
+    batch["inputs"][3, 2] = np.nan
+    after, sums = jax.jit(make_task().train_step)(state, batch)
+    assert sums["skipped"] == 1
+    assert sums["n"] == 0
+    assert sums["loss"] == 0
+    assert after.step == 1
+    jax.tree.map(np.testing.assert_array_equal, after.replace(step=state.step), state)
+
+
+def test_augmentation_and_dropout_depend_on_key_and_step_alone():
+    def noise(key, inputs):
+        return inputs + jax.random.normal(key, inputs.shape)
+
+    step = jax.jit(make_task(augment=noise).train_step)
+    state, batch = initial_state(), make_batch(0)
+    same = [step(state, batch)[1]["loss"] for _ in range(2)]
+    other = step(state.replace(step=state.step + 1), batch)[1]["loss"]
+    assert same[0] == same[1]
+    assert same[0] != other
+
+
+def test_the_objective_is_the_mean_over_the_global_batch():
+    state, batch = initial_state(), make_batch(0)
+    _, sums = jax.jit(make_task().train_step)(state, batch)
+    outputs, _ = Network().apply(
+        state.variables, batch["inputs"], train=True, mutable=["batch_stats"]
+    )
+    np.testing.assert_allclose(sums["loss"], cross_entropy(outputs, batch).sum(), rtol=1e-6)
+    assert jnp.asarray(sums["n"]) == BATCH
