@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: train test test-slow lint check bench clean
+.PHONY: help train test test-slow lint check bench results clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,7 +11,7 @@ help:
 	@echo "make test       run the tests (under 15 minutes on 2 cores)"
 	@echo "make test-slow  run the tests marked slow"
 	@echo "make check      lint, types and tests: what CI runs"
-	@echo "make bench      the JAX-against-PyTorch table"
+	@echo "make results    the README's results table, from docs/runs"
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -39,8 +39,8 @@ lint: .venv/.installed-test
 
 check: lint test
 
-bench: .venv/.installed-test
-	$(BIN)/python -m benchmarks
+results:
+	$(PYTHON) docs/results_table.py
 
 clean:
 	rm -rf .venv runs

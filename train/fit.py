@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,8 +104,10 @@ def fit(
             history=read_history(folder),
             predict=predictor(task, variables),
         )
-        if parallel.is_main and not finished:
-            _draw_and_summarize(run, loop, progress)
+        if not finished:
+            conclusions = recipe.conclude(run)  # by every process: it may train further
+            if parallel.is_main:
+                _draw_and_summarize(run, loop, progress, conclusions)
     except OSError as error:
         reason = f"{error.filename or folder}: {error.strerror or error}"
         raise RunError(f"{reason}; {latest_in_words(folder)}") from error
@@ -192,7 +195,9 @@ def _test(
     return {f"test/{k}": v for k, v in measured.items()} | chosen_by | {"best_step": best["step"]}
 
 
-def _draw_and_summarize(run: Run, loop: Loop, progress: Progress) -> None:
+def _draw_and_summarize(
+    run: Run, loop: Loop, progress: Progress, conclusions: dict[str, Any]
+) -> None:
     """Figures first and ``summary.json`` last: a run with a summary is finished."""
     figures.learning_curves(run.history, run.figures / "learning_curves.png")
     run.recipe.draw(run)
@@ -201,7 +206,7 @@ def _draw_and_summarize(run: Run, loop: Loop, progress: Progress) -> None:
         "recipe": run.recipe.name,
         "metrics": run.metrics,
         "baseline": run.recipe.baseline(run.splits),
-        **run.recipe.conclude(run),
+        **conclusions,
         "steps": progress.step,
         "seconds": round(progress.seconds, 2),
         "compile_seconds": round(loop.compile_seconds, 2),
@@ -209,6 +214,7 @@ def _draw_and_summarize(run: Run, loop: Loop, progress: Progress) -> None:
         "device": device.platform,
         "device_kind": device.device_kind,
         "devices": loop.parallel.mesh.size,
+        "cores": os.cpu_count(),
         "jax": jax.__version__,
         "data": run.splits.source,
         "seed": run.recipe.seed,

@@ -131,6 +131,23 @@ def test_a_damaged_newest_checkpoint_is_rejected_and_the_end_is_the_same(
     assert_same_run(folder, unbroken)
 
 
+def test_ctrl_c_names_the_last_checkpoint_and_how_to_go_on(unbroken, tmp_path):
+    folder = tmp_path / "interrupted"
+    process = start("train", "mnist", "--out", folder, *OPTIONS)
+    lines = iter(process.stderr)
+    while not next(lines).startswith("step 60 "):
+        pass
+    process.send_signal(signal.SIGINT)
+    rest = list(lines)
+    assert process.wait(timeout=60) == 130
+    assert "Traceback" not in "".join(rest)
+    last = rest[-1]
+    assert last.startswith(f"interrupted; the last good checkpoint is {folder / 'checkpoints'}/")
+    assert last.strip().endswith(f"flax-models train mnist --out {folder} {' '.join(OPTIONS)}")
+    assert run("train", "mnist", "--out", folder, *OPTIONS).returncode == 0
+    assert_same_run(folder, unbroken)
+
+
 def test_a_finished_run_says_so_and_stays_as_it_is(unbroken):
     before = {path: path.read_bytes() for path in unbroken.glob("*.json*")}
     again = run("train", "mnist", "--out", unbroken, *OPTIONS)
