@@ -1,7 +1,7 @@
 """Optimizers and learning rate schedules, as settings of a recipe."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import optax
@@ -84,8 +84,12 @@ class Optimizer:
 def decays(params: PyTree) -> PyTree:
     """True for the leaves that weight decay touches: all but biases and scales of norms.
 
-    By name, not by rank: under ``nn.scan`` a bias has two dimensions.
+    By name, not by rank: under ``nn.scan`` a bias has two dimensions. A recurrent layer's biases
+    are called ``bias_ih_l0`` and so on.
     """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: path[-1].key not in {"bias", "scale"}, params
-    )
+
+    def decay(path: tuple[Any, ...], _: Any) -> bool:
+        name = path[-1].key
+        return "bias" not in name and name != "scale"
+
+    return jax.tree_util.tree_map_with_path(decay, params)

@@ -42,11 +42,13 @@ def test_decay_skips_biases_and_norms_even_when_stacked_by_scan():
         "dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((3, 2))},
         "norm": {"scale": jnp.ones((3, 2)), "bias": jnp.ones(2)},
         "embed": {"embedding": jnp.ones((5, 2))},
+        "gru": {"weight_hh_l0": jnp.ones((6, 2)), "bias_hh_l0": jnp.ones(6)},
     }
     assert decays(params) == {
         "dense": {"kernel": True, "bias": False},
         "norm": {"scale": False, "bias": False},
         "embed": {"embedding": True},
+        "gru": {"weight_hh_l0": True, "bias_hh_l0": False},
     }
 
 
