@@ -1,0 +1,98 @@
+"""Timing variants of the same work against one another, fairly: interleaved, many short blocks."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+SECONDS_A_BLOCK = 0.2
+"""Long enough that the clock and the switch between variants do not matter."""
+
+BUSY_SHARE = 0.10
+"""Above this share of the processors' time taken by others, a verdict would be worthless."""
+
+
+class Times(NamedTuple):
+    """Seconds a call, one entry a block."""
+
+    wall: list[float]
+    cpu: list[float]
+
+    @property
+    def median(self) -> float:
+        """Median wall seconds a call."""
+        return statistics.median(self.wall)
+
+
+class Ratio(NamedTuple):
+    """One variant's wall time over another's, block by block."""
+
+    median: float
+    low: float
+    high: float
+
+
+def interleave(variants: Mapping[str, Callable[[], object]], blocks: int) -> dict[str, Times]:
+    """Time each variant in ``blocks`` short blocks, all variants in every round.
+
+    A variant is a call that returns when its work is done. The order turns by one each round, so
+    that none always follows the same other. Machine noise then falls on all alike.
+    """
+    calls = {name: _calls_a_block(variant) for name, variant in variants.items()}
+    times = {name: Times([], []) for name in variants}
+    names = list(variants)
+    for block in range(blocks):
+        for name in names[block % len(names) :] + names[: block % len(names)]:
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(calls[name]):
+                variants[name]()
+            times[name].wall.append((time.perf_counter() - wall) / calls[name])
+            times[name].cpu.append((time.process_time() - cpu) / calls[name])
+    return times
+
+
+def _calls_a_block(variant: Callable[[], object]) -> int:
+    variant()  # the first call may compile or allocate
+    begun = time.perf_counter()
+    variant()
+    return max(1, round(SECONDS_A_BLOCK / (time.perf_counter() - begun)))
+
+
+def ratio(times: Times, reference: Times) -> Ratio:
+    """Median of the block-wise ratios, and their quartiles."""
+    ratios = sorted(a / b for a, b in zip(times.wall, reference.wall, strict=True))
+    quarter = len(ratios) // 4
+    return Ratio(statistics.median(ratios), ratios[quarter], ratios[-1 - quarter])
+
+
+def busy_share(seconds: float = 2.0) -> float:
+    """Share of all processors' time that other processes take while this one sleeps.
+
+    Read from ``/proc/stat``; not a number where there is none.
+    """
+    try:
+        before = _processor_ticks()
+        time.sleep(seconds)
+        after = _processor_ticks()
+    except OSError:
+        return float("nan")
+    total = sum(after) - sum(before)
+    idle = after[3] + after[4] - before[3] - before[4]  # idle, and idle waiting for input
+    return 1 - idle / total
+
+
+def _processor_ticks() -> list[int]:
+    with open("/proc/stat") as file:
+        return [int(ticks) for ticks in file.readline().split()[1:9]]
+
+
+def processor() -> str:
+    """The processor's name, and how many of its cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+    except OSError:
+        names = []
+    return f"{names[0] if names else 'unknown processor'}, {cores} cores"
