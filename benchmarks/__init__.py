@@ -1,0 +1,1 @@
+"""The same work in JAX and in PyTorch, side by side, in one run."""

@@ -1,0 +1,1 @@
+"""Plain torch.nn twins of flax_models, with the established key names."""
