@@ -86,7 +86,7 @@ class ConvTranspose(nn.Module):
 
     images [batch, height, width, in] -> [batch, height', width', features], where
     height' = (height - 1) stride - 2 padding + kernel.
-    Parameters: kernel [kernel, kernel, features, in], bias [features]; kernel^2 * in * features (+ features).
+    Parameters: kernel^2 * in * features, and features more for the bias.
     Raises ValueError for images that are not rank 4.
     """
 

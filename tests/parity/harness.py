@@ -1,0 +1,198 @@
+"""Whether a Linen module and its torch twin are the same network, from the same weights."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from flax.traverse_util import flatten_dict
+
+from flax_models.torch_weights import from_torch, to_torch
+
+torch.set_num_threads(1)
+
+
+def images_first(array: np.ndarray) -> np.ndarray:
+    """[batch, height, width, channels] as torch has it; what is not an image stays as it is."""
+    return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
+
+
+def images_last(array: np.ndarray) -> np.ndarray:
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
+
+
+def unchanged(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def randomise(twin: torch.nn.Module, seed: int = 0) -> None:
+    """Random weights everywhere: also where the initialisation is 0 or 1, as in norm layers."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            if parameter.std() < 1e-3 or parameter.numel() == 1:
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+        for name, buffer in twin.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
+            elif name.endswith("running_var"):
+                buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+
+
+def assert_close(got: Any, want: Any, tolerance: float, name: str, floor: float = 0.0) -> None:
+    """`got` is within `tolerance` of `want`, relative to its largest entry (at least `floor`)."""
+    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+    assert got.shape == want.shape, f"{name}: shape {got.shape}, torch has {want.shape}"
+    assert np.isfinite(want).all(), f"{name}: torch's numbers are not finite"
+    scale = max(np.abs(want).max(initial=0.0), floor)
+    difference = np.abs(got - want).max(initial=0.0)
+    assert difference <= tolerance * scale, f"{name}: differs by {difference:.3g} of {scale:.3g}"
+
+
+def assert_trees_close(
+    got: Any, want: Any, tolerance: float, name: str, floor: float = 0.0
+) -> None:
+    got, want = flatten_dict(got, sep="/"), flatten_dict(want, sep="/")
+    assert got.keys() == want.keys()
+    for path in want:
+        assert_close(got[path], want[path], tolerance, f"{name} {path}", floor)
+
+
+def assert_round_trip(model: nn.Module, state_dict: dict[str, Any], *inputs: Any) -> None:
+    """torch -> flax -> torch -> flax, bit for bit in both directions."""
+    variables = from_torch(state_dict, model, *inputs)
+    back = to_torch(variables, model)
+    wanted = {k: np.asarray(v) for k, v in state_dict.items() if "num_batches_tracked" not in k}
+    assert back.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        np.testing.assert_array_equal(back[name], tensor, err_msg=name)
+    again = flatten_dict(from_torch(back, model, *inputs))
+    for path, leaf in flatten_dict(variables).items():
+        np.testing.assert_array_equal(again[path], leaf, err_msg=str(path))
+
+
+def check_parity(
+    model: nn.Module,
+    twin: torch.nn.Module,
+    *inputs: Any,
+    to_twin: Callable[[np.ndarray], np.ndarray] = images_first,
+    from_twin: Callable[[np.ndarray], np.ndarray] = images_last,
+    learning_rate: float = 0.01,
+    steps: int = 10,
+    folded_biases: bool = False,
+    seed: int = 0,
+) -> None:
+    """Outputs, gradients, running statistics, ten SGD steps and the round trip of the weights.
+
+    `inputs` are NumPy arrays (or None) in the Linen module's layout; `to_twin` and `from_twin` move
+    inputs and outputs to the twin's and back. A parameter of the twin that does not require a
+    gradient stays as it is: where the Linen module folds two biases into one, freeze one of the
+    twin's and say `folded_biases`, which leaves out the round trip.
+    """
+    randomise(twin, seed)
+    twin_inputs = [None if x is None else torch.from_numpy(to_twin(x).copy()) for x in inputs]
+    initial = {name: tensor.clone() for name, tensor in twin.state_dict().items()}
+    variables = from_torch(initial, model, *inputs)
+    if not folded_biases:
+        assert_round_trip(model, initial, *inputs)
+    parity = _Parity(model, twin, inputs, twin_inputs, to_twin, from_twin)
+
+    outputs, loss, gradients = parity.evaluate(variables)
+    twin.eval()
+    twin_outputs, twin_loss = parity.twin_pass()
+    for index, (got, want) in enumerate(zip(outputs, twin_outputs, strict=True)):
+        assert_close(got, want, 1e-5, f"output {index}")
+    assert_close(loss, twin_loss, 1e-5, "loss")
+    parity.assert_gradients(gradients, "evaluation gradient")
+
+    twin.train()
+    losses, twin_losses = [], []
+    for step in range(steps):
+        loss, gradients, variables = parity.train_step(variables, learning_rate)
+        losses.append(float(loss))
+        twin_losses.append(float(parity.twin_pass()[1]))
+        if step == 0:
+            parity.assert_gradients(gradients, "training gradient")
+            state = from_torch(twin.state_dict(), model, *inputs)
+            assert_trees_close(
+                variables.get("batch_stats", {}), state.get("batch_stats", {}), 1e-5, "statistics"
+            )
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                if parameter.grad is not None:
+                    parameter -= learning_rate * parameter.grad
+    assert losses[-1] != losses[0], "ten steps of SGD changed nothing"
+    np.testing.assert_allclose(losses, twin_losses, rtol=1e-4)
+
+
+class _Parity:
+    """Both networks' passes over one batch, with the squared error to fixed random targets."""
+
+    def __init__(self, model, twin, inputs, twin_inputs, to_twin, from_twin):
+        self.model, self.twin, self.inputs = model, twin, inputs
+        self.twin_inputs, self.from_twin = twin_inputs, from_twin
+        with torch.no_grad():
+            outputs = jax.tree.leaves(twin.eval()(*twin_inputs))
+        shapes = [from_twin(output.numpy()).shape for output in outputs]
+        generator = np.random.default_rng(1)
+        self.targets = [generator.normal(size=shape).astype(np.float32) for shape in shapes]
+        self.twin_targets = [torch.from_numpy(to_twin(target).copy()) for target in self.targets]
+        self.takes_train = "train" in inspect.signature(type(model).__call__).parameters
+        self.evaluate = jax.jit(self._evaluate)
+        self.train_step = jax.jit(self._train_step)
+
+    def _loss(self, params, rest, train):
+        options = {"train": train} if self.takes_train else {}
+        outputs, updated = self.model.apply(
+            {"params": params, **rest}, *self.inputs, **options, mutable=["batch_stats"]
+        )
+        outputs = jax.tree.leaves(outputs)
+        loss = sum(
+            jnp.square(output - target).mean()
+            for output, target in zip(outputs, self.targets, strict=True)
+        )
+        return loss, (outputs, updated)
+
+    def _evaluate(self, variables):
+        rest = {name: tree for name, tree in variables.items() if name != "params"}
+        (loss, (outputs, _)), gradients = jax.value_and_grad(self._loss, has_aux=True)(
+            variables["params"], rest, False
+        )
+        return outputs, loss, gradients
+
+    def _train_step(self, variables, learning_rate):
+        rest = {name: tree for name, tree in variables.items() if name != "params"}
+        (loss, (_, updated)), gradients = jax.value_and_grad(self._loss, has_aux=True)(
+            variables["params"], rest, True
+        )
+        params = jax.tree.map(lambda p, g: p - learning_rate * g, variables["params"], gradients)
+        return loss, gradients, {**rest, **updated, "params": params}
+
+    def twin_pass(self):
+        self.twin.zero_grad()
+        outputs = jax.tree.leaves(self.twin(*self.twin_inputs))
+        loss = sum(
+            torch.square(output - target).mean()
+            for output, target in zip(outputs, self.twin_targets, strict=True)
+        )
+        loss.backward()
+        return [self.from_twin(output.detach().numpy()) for output in outputs], loss.item()
+
+    def assert_gradients(self, gradients, name):
+        """Every parameter's within 1e-4 of its own largest entry.
+
+        Below 1e-4 of the network's largest gradient (as for a bias that a norm takes away) there is
+        nothing but rounding, and that is the floor of the scale.
+        """
+        tensors = self.twin.state_dict()
+        for key, parameter in self.twin.named_parameters():
+            missing = parameter.grad is None
+            tensors[key] = torch.zeros_like(parameter) if missing else parameter.grad
+        want = from_torch(tensors, self.model, *self.inputs)["params"]
+        largest = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(want))
+        assert largest > 0
+        assert_trees_close(gradients, want, 1e-4, name, floor=1e-4 * largest)
