@@ -1,4 +1,4 @@
-"""The definition of CTC, by enumeration: slow and plainly right; and random cases."""
+"""The definition of CTC, by enumeration: slow and plainly right."""
 
 import itertools
 
@@ -18,18 +18,3 @@ def probabilities_of_labellings(log_probs, blank):
         labelling = collapse(path, blank)
         totals[labelling] = totals.get(labelling, 0.0) + p
     return totals
-
-
-def random_case(seed, blank, batch=7, steps=19, classes=6, width=6):
-    """Feasible examples of several lengths, with many repeats, and padding outside the alphabet."""
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 2, (batch, steps, classes)).astype(np.float32)
-    alphabet = [k for k in range(classes) if k != blank][: 2 if seed % 2 else classes]
-    labels = rng.choice(alphabet, (batch, width)).astype(np.int32)
-    label_lengths = rng.integers(0, width + 1, batch).astype(np.int32)
-    label_lengths[0] = width
-    logit_lengths = rng.integers(2 * width, steps + 1, batch).astype(np.int32)
-    labels[np.arange(width) >= label_lengths[:, None]] = -1
-    return logits, labels, logit_lengths, label_lengths
-
-

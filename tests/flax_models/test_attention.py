@@ -13,6 +13,7 @@ from flax_models.attention import (
 )
 from flax_models.layers import count_parameters
 
+
 def name(attention):
     scaled = "Scaled" if getattr(attention, "scaled", False) else ""
     return scaled + type(attention).__name__
@@ -91,9 +92,7 @@ def test_bfloat16_stays_close(attention):
 
 def test_parameter_counts():
     x = random(1, 2, 6)
-    additive = jax.eval_shape(
-        AdditiveAttention(5).init, jax.random.key(0), x, x[..., :3], x
-    )
+    additive = jax.eval_shape(AdditiveAttention(5).init, jax.random.key(0), x, x[..., :3], x)
     assert count_parameters(additive) == 5 * (6 + 3 + 2)
     multi_head = jax.eval_shape(MultiHeadAttention(3).init, jax.random.key(0), x, x, x)
     assert count_parameters(multi_head) == 4 * 6 * 7

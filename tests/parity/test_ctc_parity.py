@@ -1,3 +1,5 @@
+"""CTC against torch's, in float64: torch's own float32 gradient is the less accurate one."""
+
 import jax
 import numpy as np
 import pytest
@@ -5,8 +7,12 @@ import torch
 
 from flax_models.ctc import ctc_feasible, ctc_loss
 
+torch.set_num_threads(1)
+METHODS = ("optax", "fast")
+
+
 def random_case(seed, blank, batch=7, steps=19, classes=6, width=6):
-    """Feasible examples of several lengths, with many repeats, and padding outside the alphabet."""
+    """Feasible examples of several lengths, many repeats, and padding outside the alphabet."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 2, (batch, steps, classes)).astype(np.float32)
     alphabet = [k for k in range(classes) if k != blank][: 2 if seed % 2 else classes]
@@ -18,9 +24,9 @@ def random_case(seed, blank, batch=7, steps=19, classes=6, width=6):
     return logits, labels, logit_lengths, label_lengths
 
 
-def torch_loss(case, blank, reduction, weights=1.0, dtype=torch.float64):
+def torch_loss(case, blank, reduction, weights=1.0):
     logits, labels, logit_lengths, label_lengths = case
-    x = torch.tensor(logits, dtype=dtype, requires_grad=True)
+    x = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     losses = torch.nn.functional.ctc_loss(
         x.log_softmax(-1).transpose(0, 1),
         torch.tensor(np.maximum(labels, 0)),
@@ -35,25 +41,35 @@ def torch_loss(case, blank, reduction, weights=1.0, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("seed", "blank"), [(0, 0), (1, 5), (2, 3), (3, 0)])
+@pytest.mark.parametrize(("seed", "blank"), [(0, 0), (1, 5), (2, 3)])
 def test_values_and_gradients_equal_torch(method, seed, blank):
     case = random_case(seed, blank)
-    logits, *rest = case
-    assert bool(ctc_feasible(rest[0], rest[1], rest[2]).all())
-    for reduction in ("none", "sum", "mean"):
-        weights = np.linspace(0.5, 2, len(logits)) if reduction == "none" else 1.0
-        expected, expected_gradient = torch_loss(case, blank, reduction, weights)
+    logits, labels, logit_lengths, label_lengths = case
+    assert bool(ctc_feasible(labels, logit_lengths, label_lengths).all())
+    weights = np.linspace(0.5, 2, len(logits))
+    expected, expected_gradient = torch_loss(case, blank, "none", weights)
 
-        def objective(x, reduction=reduction, weights=weights):
-            losses = ctc_loss(x, *rest, blank, reduction, method)
-            return (losses * weights).sum(), losses
+    def objective(x):
+        losses = ctc_loss(x, labels, logit_lengths, label_lengths, blank, "none", method)
+        return (losses * weights).sum(), losses
 
-        gradient, losses = jax.jit(jax.grad(objective, has_aux=True))(logits)
-        np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
+    gradient, losses = jax.jit(jax.grad(objective, has_aux=True))(logits)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
 
 
-def test_fast_gradient_is_close_on_long_sequences():
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_reductions_have_torchs_meaning(reduction):
+    logits, labels, logit_lengths, label_lengths = random_case(4, 0)
+    # One infeasible example: torch too counts it in the mean, as 0.
+    logit_lengths[1], label_lengths[1] = 1, 6
+    labels[1] = 1
+    case = (logits, labels, logit_lengths, label_lengths)
+    expected, _ = torch_loss(case, 0, reduction)
+    np.testing.assert_allclose(ctc_loss(*case, 0, reduction), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_fast_gradient_is_accurate_on_long_sequences():
     case = random_case(5, 0, batch=2, steps=300, classes=40, width=60)
     expected, expected_gradient = torch_loss(case, 0, "sum")
     loss, gradient = jax.value_and_grad(ctc_loss)(*case, 0, "sum", "fast")
@@ -62,10 +78,7 @@ def test_fast_gradient_is_close_on_long_sequences():
 
 
 def test_fast_scatters_over_a_large_alphabet():
-    case = random_case(3, 0, batch=2, steps=20, classes=600, width=6)
+    case = random_case(3, 0, batch=2, steps=20, classes=600)
     _, expected = torch_loss(case, 0, "sum")
-    np.testing.assert_allclose(
-        jax.grad(ctc_loss)(*case, 0, "sum", "fast"), expected, rtol=1e-5, atol=1e-5
-    )
-
-
+    gradient = jax.grad(ctc_loss)(*case, 0, "sum", "fast")
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5)
