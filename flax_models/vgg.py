@@ -78,7 +78,7 @@ class VGG(nn.Module):
         dropout = partial(nn.Dropout(self.dropout_rate), deterministic=not train)
         x = dropout(nn.relu(dense(self.hidden_features, name="classifier_0")(x)))
         x = dropout(nn.relu(dense(self.hidden_features, name="classifier_3")(x)))
-        return dense(self.num_classes, name="classifier_6")(x)
+        return dense(self.num_classes, name="classifier_6")(x).astype(jnp.float32)
 
     def torch_rules(self) -> dict[str, TorchRule]:
         """torchvision flattens channels first."""

