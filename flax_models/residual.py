@@ -15,8 +15,8 @@ SHORTCUTS = ("projection", "padding")
 class ResidualBlock(nn.Module):
     """What basic and bottleneck blocks share: relu(shortcut(x) + residual(x)).
 
-    x [batch, height, width, in] -> [batch, ceil(height / stride), ceil(width / stride), out], where out is
-    width * expansion. Where the shape changes, the shortcut is a 1x1 convolution with norm
+    x [batch, height, width, in] -> [batch, ceil(height / stride), ceil(width / stride), out], where
+    out is width * expansion. Where the shape changes, the shortcut is a 1x1 convolution with norm
     ("projection", option B of He et al. 2015, section 3.3) or takes every stride-th pixel and pads
     the new channels with zeros ("padding", option A, no parameters).
     `zero_init_last` starts the last norm's scale at 0, so that the block starts as the identity

@@ -72,6 +72,26 @@ def _channels_moved(channels: int, axes: Mapping[str, int]) -> TorchRule:
     return TorchRule(lambda leaves: moved(leaves, True), lambda leaves: moved(leaves, False))
 
 
+def stacked(count: int, first: int = 0) -> TorchRule:
+    """`count` equal modules whose leaves are stacked here, and numbered from `first` in torch."""
+
+    def unstack(leaves: Leaves) -> Leaves:
+        return {
+            (path[0], str(first + index), *path[1:]): leaf[index]
+            for index in range(count)
+            for path, leaf in leaves.items()
+        }
+
+    def stack(leaves: Leaves) -> Leaves:
+        paths = {(path[0], *path[2:]): None for path in leaves}
+        return {
+            path: np.stack([leaves[(path[0], str(first + i), *path[1:])] for i in range(count)])
+            for path in paths
+        }
+
+    return TorchRule(unstack, stack)
+
+
 def under(prefix: str, rules: Mapping[str, TorchRule]) -> dict[str, TorchRule]:
     """The rules of a submodule called `prefix`, as its parent states them."""
     return {f"{prefix}/{path}" if path else prefix: rule for path, rule in rules.items()}
