@@ -35,7 +35,7 @@ class CRNN(nn.Module):
     dropout, bidirectional GRUs, logits. With `image_widths` the recurrent layers stop at each
     image's own last column; what is beyond is padding and gives the logits of zero features.
 
-    Parameters at the defaults for images 48 high with one channel and 37 classes: 390,949.
+    Parameters at the defaults for images 48 high with one channel and 37 classes: 394,349.
     Raises ValueError for images of another rank or channel count, lower than 2^(stages + 1) or
     narrower than 4, and for an image width above the batch's.
     """
