@@ -17,7 +17,7 @@ from flax_models.residual import BasicBlock
 COLUMNS_A_STEP = 4
 
 
-def crnn_output_lengths(widths: Int[Array, "batch"] | int) -> Int[Array, "batch"] | int:
+def crnn_output_lengths(widths: Any) -> Any:
     """How many time steps images of these widths give: what `ctc_loss` takes as logit_lengths."""
     return widths // COLUMNS_A_STEP
 

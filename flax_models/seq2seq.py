@@ -92,6 +92,7 @@ class Seq2Seq(nn.Module):
         self.combine = dense(self.hidden_size)
         self.output = dense(self.target_vocabulary)
         self.dropout = nn.Dropout(self.dropout_rate)
+        self.attend: nn.Module
         if self.attention == "additive":
             self.attend = AdditiveAttention(self.hidden_size, **types)
         elif self.attention == "multi_head":
@@ -129,6 +130,7 @@ class Seq2Seq(nn.Module):
         check_tokens("source", source, self.source_vocabulary)
         lengths = full_lengths("source_lengths", source_lengths, *jnp.shape(source))
         embedded = self.dropout(self.source_embedding(source), deterministic=not train)
+        finals: Any
         outputs, finals = self.encoder(embedded, lengths, train=train)
         # [layers * 2, batch, hidden] -> [layers, batch, 2 * hidden]
         forward, backward = finals[0::2], finals[1::2]

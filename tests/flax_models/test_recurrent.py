@@ -57,7 +57,10 @@ def test_lstm_step_by_hand():
         [(1.0, 0.0, 0.5, 0.5), (0.0, 2.0, 0.0, 1.0), (1.0, 1.0, 0.0, 0.0), (0.0, 0.0, -1.0, 0.0)]
     )
     x, h, c = jnp.ones((1, 1, 1)), jnp.full((1, 1, 1), 0.5), jnp.full((1, 1, 1), -1.0)
-    outputs, (hidden, cell), gates = LSTM(1).apply(variables, x, None, (h, c), return_gates=True)
+    (outputs, (hidden, cell)), sown = LSTM(1).apply(
+        variables, x, None, (h, c), mutable=["intermediates"]
+    )
+    gates = sown["intermediates"]["gates"]
     expected = {
         "input": sigmoid(2.0),
         "forget": sigmoid(2.0),
@@ -77,7 +80,8 @@ def test_gru_step_by_hand():
     # Rows: reset, update, candidate. x = 1, h = 0.5; the last bias is inside the reset gate.
     variables = one_unit([(1.0, 2.0, 0.5, -0.5), (0.0, 1.0, 0.25, 0.25), (1.0, 2.0, 0.5, 3.0)])
     x, h = jnp.ones((1, 1, 1)), jnp.full((1, 1, 1), 0.5)
-    outputs, state, gates = GRU(1).apply(variables, x, None, h, return_gates=True)
+    (outputs, state), sown = GRU(1).apply(variables, x, None, h, mutable=["intermediates"])
+    gates = sown["intermediates"]["gates"]
     reset, update = sigmoid(2.0), sigmoid(1.0)
     candidate = np.tanh(1.5 + reset * (1.0 + 3.0))
     for gate, value in {"reset": reset, "update": update, "candidate": candidate}.items():
@@ -92,12 +96,17 @@ def test_padding_never_matters_and_each_row_is_as_if_alone(cell):
     model = cell(5, num_layers=2, bidirectional=True)
     x, lengths = random(4, 7, 3), np.array([7, 4, 1, 0])
     variables = initialise(model, x)
-    apply = jax.jit(lambda x, lengths: model.apply(variables, x, lengths, return_gates=True))
-    outputs, state, gates = apply(x, lengths)
+    apply = jax.jit(
+        lambda x, lengths: model.apply(variables, x, lengths, mutable=["intermediates"])
+    )
+    (outputs, state), sown = apply(x, lengths)
+    assert all(
+        gate.shape == (4, 4, 7, 5) for gate in jax.tree.leaves(sown["intermediates"]["gates"])
+    )
     padded = np.where((np.arange(7) < lengths[:, None])[..., None], x, 1e3).astype(np.float32)
     for got, want in zip(
         jax.tree.leaves(apply(padded, lengths)),
-        jax.tree.leaves((outputs, state, gates)),
+        jax.tree.leaves(((outputs, state), sown)),
         strict=True,
     ):
         np.testing.assert_array_equal(got, want)
