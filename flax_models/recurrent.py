@@ -109,7 +109,9 @@ class Recurrent(nn.Module):
         bias, recurrent_bias = self.fold_biases(
             self._parameter(f"bias_ih{suffix}", rows), self._parameter(f"bias_hh{suffix}", rows)
         )
-        projected = x @ weight_ih.T.astype(self.dtype) + bias.astype(self.dtype)
+        projected = bias + jnp.dot(
+            x, weight_ih.T.astype(self.dtype), preferred_element_type=jnp.float32
+        )
         recurrent_weight = weight_hh.T.astype(self.dtype)
 
         def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:

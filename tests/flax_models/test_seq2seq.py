@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_variables import random_variables
 
 from flax_models.layers import count_parameters
 from flax_models.seq2seq import ATTENTIONS, Seq2Seq
@@ -15,15 +16,9 @@ SOURCE = np.array([[3, 4, 5, 0, 0], [5, 5, 1, 2, 3]])
 LENGTHS = np.array([3, 5])
 
 
-def initialise(model, *arguments):
-    """Weights larger than the initial ones, so that decoding has something to decide."""
-    variables = jax.jit(model.init)(jax.random.key(0), *arguments)
-    return jax.tree.map(lambda leaf: 2.0 * leaf, variables)
-
-
 @pytest.fixture(scope="module")
 def variables():
-    return initialise(SMALL, SOURCE, np.zeros((2, 3), int))
+    return random_variables(SMALL, SOURCE, np.zeros((2, 3), int))
 
 
 FORCED = jax.jit(SMALL.apply)
@@ -41,7 +36,7 @@ def sequences(steps, vocabulary, end):
 def test_padding_never_matters(attention):
     model = SMALL.clone(attention=attention)
     target = np.array([[3, 0, 2], [1, 1, 2]])
-    variables = initialise(model, SOURCE, target)
+    variables = random_variables(model, SOURCE, target)
     apply = jax.jit(model.apply)
     logits, weights = apply(variables, SOURCE, target, LENGTHS)
     assert logits.shape == (2, 3, 4)
