@@ -3,6 +3,7 @@
 from flax_models.attention import AdditiveAttention as AdditiveAttention
 from flax_models.attention import DotAttention as DotAttention
 from flax_models.attention import MultiHeadAttention as MultiHeadAttention
+from flax_models.autoencoder import Autoencoder as Autoencoder
 from flax_models.cifar_resnet import CifarResNet as CifarResNet
 from flax_models.cifar_resnet import resnet20 as resnet20
 from flax_models.cifar_resnet import resnet32 as resnet32
@@ -10,6 +11,7 @@ from flax_models.cifar_resnet import resnet44 as resnet44
 from flax_models.cifar_resnet import resnet56 as resnet56
 from flax_models.cifar_resnet import resnet110 as resnet110
 from flax_models.cifar_resnet import resnet1202 as resnet1202
+from flax_models.cnn import CNN as CNN
 from flax_models.crnn import CRNN as CRNN
 from flax_models.crnn import crnn_output_lengths as crnn_output_lengths
 from flax_models.ctc import ctc_feasible as ctc_feasible
@@ -20,6 +22,8 @@ from flax_models.ctc_decode import ctc_greedy_decode as ctc_greedy_decode
 from flax_models.error_rates import character_error_rate as character_error_rate
 from flax_models.error_rates import edit_distance as edit_distance
 from flax_models.error_rates import word_error_rate as word_error_rate
+from flax_models.gan import Discriminator as Discriminator
+from flax_models.gan import Generator as Generator
 from flax_models.mlp import MLP as MLP
 from flax_models.recurrent import GRU as GRU
 from flax_models.recurrent import LSTM as LSTM
@@ -35,8 +39,15 @@ from flax_models.seq2seq_decode import beam_decode as beam_decode
 from flax_models.seq2seq_decode import greedy_decode as greedy_decode
 from flax_models.torch_weights import from_torch as from_torch
 from flax_models.torch_weights import to_torch as to_torch
+from flax_models.unet import UNet as UNet
+from flax_models.vae import VAE as VAE
+from flax_models.vae import kl_divergence as kl_divergence
 from flax_models.vgg import VGG as VGG
 from flax_models.vgg import vgg11 as vgg11
 from flax_models.vgg import vgg13 as vgg13
 from flax_models.vgg import vgg16 as vgg16
 from flax_models.vgg import vgg19 as vgg19
+from flax_models.vit import ViT as ViT
+from flax_models.vit import vit_base as vit_base
+from flax_models.vit import vit_small as vit_small
+from flax_models.vit import vit_tiny as vit_tiny

@@ -84,7 +84,8 @@ class CifarResNet(nn.Module):
                 )
                 x, _ = run(block(width, name=name, **fields), x)
         x = global_avg_pool(x)
-        return nn.Dense(self.num_classes, kernel_init=kaiming_normal_fan_in, name="fc", **dtypes)(x)
+        head = nn.Dense(self.num_classes, kernel_init=kaiming_normal_fan_in, name="fc", **dtypes)
+        return head(x).astype(jnp.float32)
 
     def torch_rules(self) -> dict[str, TorchRule]:
         """The blocks that are stacked here are numbered from 1 in torch."""

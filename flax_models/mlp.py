@@ -47,4 +47,4 @@ class MLP(nn.Module):
                 kernel_init=torch_uniform,
                 name=f"dense_{index}",
             )(x)
-        return x
+        return x.astype(jnp.float32)

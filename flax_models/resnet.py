@@ -66,7 +66,8 @@ class ResNet(nn.Module):
                     **dtypes,
                 )(x, train)
         x = global_avg_pool(x)
-        return nn.Dense(self.num_classes, kernel_init=torch_uniform, name="fc", **dtypes)(x)
+        head = nn.Dense(self.num_classes, kernel_init=torch_uniform, name="fc", **dtypes)
+        return head(x).astype(jnp.float32)
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:

@@ -26,9 +26,9 @@ class VGG(nn.Module):
     """VGG (Simonyan and Zisserman 2015, table 1), with torchvision's names and initialisation.
 
     images [batch, height >= 32, width >= 32, channels] -> logits [batch, num_classes].
-    The features are averaged to `pooled_size`^2 pixels before the dense layers: 7 for images of 224,
-    1 for those of 32. Dropout of `dropout_rate` follows both hidden dense layers while training.
-    Parameters at the defaults (1000 classes): VGG-11 132,863,336; -13 133,047,848; -16 138,357,544;
+    The features are averaged to `pooled_size`^2 pixels before the dense layers: 7 suits images of
+    224, 1 those of 32. Dropout of `dropout_rate` follows both hidden dense layers while training.
+    Parameters at the defaults: VGG-11 132,863,336; -13 133,047,848; -16 138,357,544;
     -19 143,667,240; with batch norm 132,868,840; 133,053,736; 138,365,992; 143,678,248.
     Raises ValueError for images of another rank, other channels than the variables', or too small,
     and for a depth that is not in the table.
@@ -78,7 +78,7 @@ class VGG(nn.Module):
         dropout = partial(nn.Dropout(self.dropout_rate), deterministic=not train)
         x = dropout(nn.relu(dense(self.hidden_features, name="classifier_0")(x)))
         x = dropout(nn.relu(dense(self.hidden_features, name="classifier_3")(x)))
-        return dense(self.num_classes, name="classifier_6")(x)
+        return dense(self.num_classes, name="classifier_6")(x).astype(jnp.float32)
 
     def torch_rules(self) -> dict[str, TorchRule]:
         """torchvision flattens channels first."""

@@ -30,12 +30,12 @@ def test_cifar_resnet_is_its_twin(model, shape):
 @pytest.mark.parametrize(
     ("make", "shape", "small_images"),
     [
-        (resnet18, (3, 35, 41, 3), False),
-        (resnet18, (1, 17, 15, 3), True),
-        (resnet50, (2, 37, 33, 3), False),
-        pytest.param(resnet34, (2, 35, 41, 3), False, marks=pytest.mark.slow),
-        pytest.param(resnet101, (2, 37, 33, 3), False, marks=pytest.mark.slow),
-        pytest.param(resnet152, (2, 37, 33, 3), False, marks=pytest.mark.slow),
+        (resnet18, (3, 70, 65, 3), False),
+        (resnet18, (1, 23, 19, 3), True),
+        (resnet50, (2, 67, 65, 3), False),
+        pytest.param(resnet34, (2, 70, 65, 3), False, marks=pytest.mark.slow),
+        pytest.param(resnet101, (2, 67, 65, 3), False, marks=pytest.mark.slow),
+        pytest.param(resnet152, (2, 67, 65, 3), False, marks=pytest.mark.slow),
     ],
 )
 def test_resnet_is_its_twin(make, shape, small_images):

@@ -10,12 +10,12 @@ from flax_models import VGG
 @pytest.mark.parametrize(
     ("depth", "batch_norm", "pooled_size", "shape"),
     [
-        (11, False, 2, (2, 70, 33, 3)),
-        (11, True, 1, (3, 32, 32, 1)),
-        (16, True, 3, (2, 45, 37, 3)),
-        pytest.param(13, False, 7, (1, 33, 32, 3), marks=pytest.mark.slow),
-        pytest.param(16, False, 7, (1, 33, 32, 3), marks=pytest.mark.slow),
-        pytest.param(19, True, 1, (2, 33, 32, 3), marks=pytest.mark.slow),
+        (11, False, 2, (2, 71, 49, 3)),
+        (11, True, 1, (3, 48, 48, 1)),
+        (16, True, 3, (2, 53, 49, 3)),
+        pytest.param(13, False, 7, (1, 49, 48, 3), marks=pytest.mark.slow),
+        pytest.param(16, False, 7, (1, 49, 48, 3), marks=pytest.mark.slow),
+        pytest.param(19, True, 1, (2, 49, 48, 3), marks=pytest.mark.slow),
     ],
 )
 def test_vgg_is_its_twin(depth, batch_norm, pooled_size, shape):
