@@ -112,8 +112,9 @@ def beam_decode(
     """
     sizes = {"max_length": max_length, "beam_width": beam_width}
     lengths = _check(model, source, source_lengths, sizes)
+    penalty = jnp.float32(length_penalty)
     return _beam_decode(
-        model, variables, jnp.asarray(source), lengths, max_length, beam_width, length_penalty
+        model, variables, jnp.asarray(source), lengths, max_length, beam_width, penalty
     )
 
 
@@ -142,7 +143,7 @@ def _beam_decode(
     source_lengths: Array,
     max_length: int,
     beam_width: int,
-    length_penalty: float,
+    length_penalty: Array,
 ) -> Translation:
     encoded: Any = model.apply(variables, source, source_lengths, method=Seq2Seq.encode)
     memory, state = encoded
