@@ -17,7 +17,7 @@ from flax_models.residual import BasicBlock
 COLUMNS_A_STEP = 4
 
 
-def crnn_output_lengths(widths: Int[Array, "batch"] | int) -> Int[Array, "batch"] | int:
+def crnn_output_lengths(widths: Any) -> Any:
     """How many time steps images of these widths give: what `ctc_loss` takes as logit_lengths."""
     return widths // COLUMNS_A_STEP
 
@@ -35,7 +35,7 @@ class CRNN(nn.Module):
     dropout, bidirectional GRUs, logits. With `image_widths` the recurrent layers stop at each
     image's own last column; what is beyond is padding and gives the logits of zero features.
 
-    Parameters at the defaults for images 48 high with one channel and 37 classes: 390,949.
+    Parameters at the defaults for images 48 high with one channel and 37 classes: 394,349.
     Raises ValueError for images of another rank or channel count, lower than 2^(stages + 1) or
     narrower than 4, and for an image width above the batch's.
     """
