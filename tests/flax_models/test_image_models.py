@@ -121,7 +121,10 @@ def random_variables(model, x):
     variables = jax.jit(model.init)(jax.random.key(0), x)
     leaves, tree = jax.tree.flatten(variables["params"])
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [leaf + 0.05 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    noisy = [
+        leaf + 0.05 * jax.random.normal(key, leaf.shape)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
     return {**variables, "params": tree.unflatten(noisy)}
 
 
