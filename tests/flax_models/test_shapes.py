@@ -13,11 +13,11 @@ with install_import_hook("flax_models", "beartype.beartype"):
     import flax_models as m
     from flax_models import pooling
 import jax, jax.numpy as jnp
-from functools import partial
 
 def run(model, *shapes):
     key = jax.random.key(0)
-    jax.eval_shape(model.init_with_output, key, *(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    jax.eval_shape(model.init_with_output, key, *inputs)
 
 images = (2, 32, 40, 3)
 for model in (
@@ -33,8 +33,9 @@ run(m.Generator(3, 16, 4), (2, 5))
 run(m.Discriminator(16, 4), (2, 16, 16, 3))
 run(m.Discriminator(16, 4, True), (2, 16, 16, 3))
 x = jnp.zeros((1, 6, 6, 2))
-for pooled in (pooling.max_pool(x, 2), pooling.avg_pool(x, 3, 2, 1), pooling.adaptive_avg_pool(x, (4, 4))):
-    assert pooled.ndim == 4
+pooling.max_pool(x, 2)
+pooling.avg_pool(x, 3, 2, 1)
+pooling.adaptive_avg_pool(x, (4, 4))
 pooling.global_avg_pool(x)
 m.kl_divergence(jnp.zeros((2, 3)), jnp.zeros((2, 3)))
 try:

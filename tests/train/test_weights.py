@@ -88,7 +88,7 @@ class Payload:
 
 def test_a_pth_runs_no_code(tmp_path, capsys):
     torch.save({"a": Payload()}, tmp_path / "bad.pth")
-    with pytest.raises(Exception, match="[Ww]eights.only"):
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
         load_torch(tmp_path / "bad.pth")
     assert "run by unpickling" not in capsys.readouterr().out
 
