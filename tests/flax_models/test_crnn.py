@@ -27,7 +27,7 @@ def test_default_configuration():
     images = jax.ShapeDtypeStruct((2, 48, 160, 1), jnp.float32)
     shapes = jax.eval_shape(CRNN(37).init, jax.random.key(0), images)
     assert f"{count_parameters(shapes):,}" in CRNN.__doc__
-    for height, width in ((48, 160), (50, 201), (16, 4)):
+    for height, width in ((48, 160), (50, 201), (15, 4)):
         images = jax.ShapeDtypeStruct((2, height, width, 1), jnp.float32)
         logits, _ = jax.eval_shape(CRNN(37).init_with_output, jax.random.key(0), images)
         assert logits.shape == (2, crnn_output_lengths(width), 37)
@@ -92,7 +92,8 @@ def test_dropout_and_statistics_only_while_training(variables):
     [
         ((16, 20, 1), r"images: expected \[batch, height, width, 1\], got \(16, 20, 1\)"),
         ((2, 16, 20, 3), r"images: expected \[batch, height, width, 1\], got \(2, 16, 20, 3\)"),
-        ((2, 15, 20, 1), r"images: expected \[batch, height >= 16, width >= 4, channels\]"),
+        ((2, 14, 20, 1), r"images: expected \[batch, height >= 15, width >= 4, channels\]"),
+        ((2, 40, 20, 1), r"images: expected a height that gives 8 features a column.* with 16"),
         ((2, 16, 3, 1), r"width >= 4, channels\], got \(2, 16, 3, 1\)"),
     ],
 )
