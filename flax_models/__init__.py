@@ -1,5 +1,8 @@
 """Classical deep-learning architectures as Flax Linen modules and pure functions of arrays."""
 
+from flax_models.attention import AdditiveAttention as AdditiveAttention
+from flax_models.attention import DotAttention as DotAttention
+from flax_models.attention import MultiHeadAttention as MultiHeadAttention
 from flax_models.autoencoder import Autoencoder as Autoencoder
 from flax_models.cifar_resnet import CifarResNet as CifarResNet
 from flax_models.cifar_resnet import resnet20 as resnet20
@@ -9,15 +12,31 @@ from flax_models.cifar_resnet import resnet56 as resnet56
 from flax_models.cifar_resnet import resnet110 as resnet110
 from flax_models.cifar_resnet import resnet1202 as resnet1202
 from flax_models.cnn import CNN as CNN
+from flax_models.crnn import CRNN as CRNN
+from flax_models.crnn import crnn_output_lengths as crnn_output_lengths
+from flax_models.ctc import ctc_feasible as ctc_feasible
+from flax_models.ctc import ctc_loss as ctc_loss
+from flax_models.ctc_decode import ctc_align as ctc_align
+from flax_models.ctc_decode import ctc_beam_search as ctc_beam_search
+from flax_models.ctc_decode import ctc_greedy_decode as ctc_greedy_decode
+from flax_models.error_rates import character_error_rate as character_error_rate
+from flax_models.error_rates import edit_distance as edit_distance
+from flax_models.error_rates import word_error_rate as word_error_rate
 from flax_models.gan import Discriminator as Discriminator
 from flax_models.gan import Generator as Generator
 from flax_models.mlp import MLP as MLP
+from flax_models.recurrent import GRU as GRU
+from flax_models.recurrent import LSTM as LSTM
+from flax_models.recurrent import RNN as RNN
 from flax_models.resnet import ResNet as ResNet
 from flax_models.resnet import resnet18 as resnet18
 from flax_models.resnet import resnet34 as resnet34
 from flax_models.resnet import resnet50 as resnet50
 from flax_models.resnet import resnet101 as resnet101
 from flax_models.resnet import resnet152 as resnet152
+from flax_models.seq2seq import Seq2Seq as Seq2Seq
+from flax_models.seq2seq_decode import beam_decode as beam_decode
+from flax_models.seq2seq_decode import greedy_decode as greedy_decode
 from flax_models.torch_weights import from_torch as from_torch
 from flax_models.torch_weights import to_torch as to_torch
 from flax_models.unet import UNet as UNet

@@ -14,15 +14,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from flax_models.checks import check_choice, check_shape, known_size
 from flax_models.lengths import full_lengths, length_mask
 
 # What a layer carries from step to step, each [batch, hidden] float32: (h,), or the LSTM's (h, c).
 Carry = tuple[Array, ...]
-# A hidden state [layers * directions, batch, hidden], or the LSTM's pair of hidden and cell state.
-State = Array | tuple[Array, Array]
+# The hidden state, or the LSTM's pair of hidden and cell state.
+State = PyTree[Float[Array, "layers_times_directions batch hidden"]]
 
 
 class Recurrent(nn.Module):
@@ -31,8 +31,9 @@ class Recurrent(nn.Module):
     x [batch, time, features] -> outputs [batch, time, directions * hidden] and the final state
     [layers * directions, batch, hidden], float32, layer by layer, forward before backward. With
     `lengths` it is torch's packed sequence: outputs beyond a length are 0, the final state is that
-    of the last real step, and the backward direction starts there. `return_gates` adds a third
-    result for teaching and plots: {gate: [layers * directions, batch, time, hidden]}.
+    of the last real step, and the backward direction starts there. Gates, for teaching
+    and plots, are sown: `apply(..., mutable=["intermediates"])` gives "gates" among them, a dict of
+    [layers * directions, batch, time, hidden].
     Products are computed in `dtype`; gates and what is carried stay float32.
     Raises ValueError for x that is not [batch, time, features] with the features of the variables,
     for a length longer than the sequence, and for an initial state of another shape.
@@ -55,8 +56,7 @@ class Recurrent(nn.Module):
         lengths: Int[Array, "batch"] | None = None,
         initial_state: State | None = None,
         train: bool = False,
-        return_gates: bool = False,
-    ) -> tuple[Float[Array, "batch time outputs"], State] | tuple[Array, State, dict[str, Array]]:
+    ) -> tuple[Float[Array, "batch time outputs"], State]:
         features = known_size(self, "weight_ih_l0", otherwise="features", axis=-1)
         check_shape("x", x, ("batch", "time", features))
         batch, steps, _ = x.shape
@@ -68,7 +68,9 @@ class Recurrent(nn.Module):
 
         # Time is the leading axis between here and the return: it is what scan walks along.
         outputs = x.astype(self.dtype).swapaxes(0, 1)
-        finals, activations = [], []
+        finals: list[Carry] = []
+        activations = []
+        keep_gates = self.is_mutable_collection("intermediates")
         for layer in range(self.num_layers):
             if layer > 0:
                 outputs = nn.Dropout(self.dropout_rate, deterministic=not train)(outputs)
@@ -76,21 +78,20 @@ class Recurrent(nn.Module):
             for suffix in suffixes:
                 start = tuple(part[len(finals)] for part in initial)
                 final, hidden, gates = self._direction(
-                    outputs, start, live, f"_l{layer}{suffix}", suffix != "", return_gates
+                    outputs, start, live, f"_l{layer}{suffix}", suffix != "", keep_gates
                 )
                 finals.append(final)
                 activations.append(gates)
                 of_directions.append(hidden)
             outputs = jnp.concatenate(of_directions, axis=-1)
         state = tuple(jnp.stack(parts) for parts in zip(*finals, strict=True))
-        results = (outputs.swapaxes(0, 1), state if len(state) > 1 else state[0])
-        if not return_gates:
-            return results
-        named = {
-            gate: jnp.stack([gates[index] for gates in activations]).swapaxes(1, 2)
-            for index, gate in enumerate(self.gates)
-        }
-        return *results, named
+        if keep_gates:
+            named = {
+                gate: jnp.stack([gates[index] for gates in activations]).swapaxes(1, 2)
+                for index, gate in enumerate(self.gates)
+            }
+            self.sow("intermediates", "gates", named, reduce_fn=lambda _, new: new)
+        return outputs.swapaxes(0, 1), state if len(state) > 1 else state[0]
 
     def _direction(
         self,
@@ -99,7 +100,7 @@ class Recurrent(nn.Module):
         live: Bool[Array, "time batch"] | None,
         suffix: str,
         reverse: bool,
-        return_gates: bool,
+        keep_gates: bool,
     ) -> tuple[Carry, Float[Array, "time batch hidden"], tuple[Array, ...]]:
         """One layer in one direction: final carry, hidden states and gates of all steps."""
         rows = len(self.gates) * self.hidden_size
@@ -108,7 +109,9 @@ class Recurrent(nn.Module):
         bias, recurrent_bias = self.fold_biases(
             self._parameter(f"bias_ih{suffix}", rows), self._parameter(f"bias_hh{suffix}", rows)
         )
-        projected = x @ weight_ih.T.astype(self.dtype) + bias.astype(self.dtype)
+        projected = bias + jnp.dot(
+            x, weight_ih.T.astype(self.dtype), preferred_element_type=jnp.float32
+        )
         recurrent_weight = weight_hh.T.astype(self.dtype)
 
         def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
@@ -123,7 +126,7 @@ class Recurrent(nn.Module):
                 new = tuple(jnp.where(keep, n, old) for n, old in zip(new, carry, strict=True))
                 hidden = jnp.where(keep, hidden, 0.0)
                 gates = tuple(jnp.where(keep, gate, 0.0) for gate in gates)
-            return new, (hidden.astype(self.dtype), gates if return_gates else ())
+            return new, (hidden.astype(self.dtype), gates if keep_gates else ())
 
         final, (hidden, gates) = lax.scan(step, start, (projected, live), reverse=reverse)
         return final, hidden, gates
@@ -149,12 +152,12 @@ class Recurrent(nn.Module):
             check_shape("initial_state", part, (rows, batch, self.hidden_size))
         return tuple(jnp.asarray(part, jnp.float32) for part in given)
 
-    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Array | None]:
+    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Any]:
         """One bias for the projection, and what is left for the recurrent product."""
         return bias_ih + bias_hh, None
 
     def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Array | None
+        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
     ) -> tuple[Carry, tuple[Array, ...]]:
         """One step from W x + b and U h, [batch, gates * hidden]: the new carry and the gates."""
         raise NotImplementedError
@@ -172,7 +175,7 @@ class RNN(Recurrent):
     gates: ClassVar[tuple[str, ...]] = ("hidden",)
 
     def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Array | None
+        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
     ) -> tuple[Carry, tuple[Array, ...]]:
         """One step of Elman's network."""
         check_choice("nonlinearity", self.nonlinearity, ("tanh", "relu"))
@@ -193,7 +196,7 @@ class LSTM(Recurrent):
     states: ClassVar[tuple[str, ...]] = ("hidden state", "cell state")
 
     def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Array | None
+        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
     ) -> tuple[Carry, tuple[Array, ...]]:
         """One step of long short-term memory."""
         _, memory = carry
@@ -214,14 +217,14 @@ class GRU(Recurrent):
 
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
 
-    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Array | None]:
+    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Any]:
         """Only the reset and update gates' biases can be added up."""
         size = 2 * self.hidden_size
         folded = jnp.concatenate([bias_ih[:size] + bias_hh[:size], bias_ih[size:]])
         return folded, bias_hh[size:]
 
     def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Array | None
+        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
     ) -> tuple[Carry, tuple[Array, ...]]:
         """One step of the gated recurrent unit."""
         (hidden,) = carry

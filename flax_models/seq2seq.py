@@ -50,8 +50,8 @@ class Seq2Seq(nn.Module):
     gives the logits. With `source_lengths` padding never changes a result.
 
     Parameters with vocabularies S and T, embedding E, hidden H, one layer and "dot":
-    (S + T) E + 9 H E + 19 H^2 + 21 H + (H + 1) T; "additive" adds 2 H^2 + 2 H, "multi_head"
-    4 H^2 + 4 H. At the defaults with S = T = 64: 1,363,776.
+    (S + T) E + 9 H E + 15 H^2 + 21 H + (H + 1) T; "additive" adds 2 H^2 + 2 H, "multi_head"
+    4 H^2 + 4 H. At the defaults with S = T = 64: 1,447,744.
     Raises ValueError for tokens of another rank or outside the vocabulary, a length longer than the
     source, a target of another batch, and an unknown attention.
     """
@@ -92,6 +92,7 @@ class Seq2Seq(nn.Module):
         self.combine = dense(self.hidden_size)
         self.output = dense(self.target_vocabulary)
         self.dropout = nn.Dropout(self.dropout_rate)
+        self.attend: nn.Module
         if self.attention == "additive":
             self.attend = AdditiveAttention(self.hidden_size, **types)
         elif self.attention == "multi_head":
@@ -107,12 +108,12 @@ class Seq2Seq(nn.Module):
         train: bool = False,
     ) -> tuple[Float[Array, "batch target vocabulary"], Float[Array, "batch target source"]]:
         """Logits and attention weights of a target that is known."""
+        memory, state = self.encode(source, source_lengths, train)
         check_tokens("target", target, self.target_vocabulary)
         if jnp.shape(target)[0] != jnp.shape(source)[0]:
             raise ValueError(
                 f"target: expected [{jnp.shape(source)[0]}, steps], got {jnp.shape(target)}"
             )
-        memory, state = self.encode(source, source_lengths, train)
         target = jnp.asarray(target)
         start = jnp.full_like(target[:, :1], self.start_id)
         inputs = jnp.concatenate([start, target[:, :-1]], axis=1)
@@ -129,6 +130,7 @@ class Seq2Seq(nn.Module):
         check_tokens("source", source, self.source_vocabulary)
         lengths = full_lengths("source_lengths", source_lengths, *jnp.shape(source))
         embedded = self.dropout(self.source_embedding(source), deterministic=not train)
+        finals: Any
         outputs, finals = self.encoder(embedded, lengths, train=train)
         # [layers * 2, batch, hidden] -> [layers, batch, 2 * hidden]
         forward, backward = finals[0::2], finals[1::2]

@@ -44,9 +44,8 @@ def _decode_step(
     model: Seq2Seq, variables: Any, tokens: Array, memory: Memory, state: Array
 ) -> tuple[Array, Array, Array]:
     """Log-probabilities [batch, vocabulary] after one token each, weights and state."""
-    logits, weights, state = model.apply(
-        variables, tokens[:, None], memory, state, method=Seq2Seq.decode
-    )
+    results: Any = model.apply(variables, tokens[:, None], memory, state, method=Seq2Seq.decode)
+    logits, weights, state = results
     return jax.nn.log_softmax(logits[:, 0]), weights[:, 0], state
 
 
@@ -70,10 +69,11 @@ def greedy_decode(
 def _greedy_decode(
     model: Seq2Seq, variables: Any, source: Array, source_lengths: Array, max_length: int
 ) -> Translation:
-    memory, state = model.apply(variables, source, source_lengths, method=Seq2Seq.encode)
+    encoded: Any = model.apply(variables, source, source_lengths, method=Seq2Seq.encode)
+    memory, state = encoded
     batch = source.shape[0]
 
-    def step(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    def step(carry: Any, _: None) -> tuple[Any, tuple[Array, ...]]:
         tokens, ended, score, state = carry
         log_probs, weights, state = _decode_step(model, variables, tokens, memory, state)
         tokens = jnp.where(ended, model.end_id, jnp.argmax(log_probs, axis=1))
@@ -112,8 +112,9 @@ def beam_decode(
     """
     sizes = {"max_length": max_length, "beam_width": beam_width}
     lengths = _check(model, source, source_lengths, sizes)
+    penalty = jnp.float32(length_penalty)
     return _beam_decode(
-        model, variables, jnp.asarray(source), lengths, max_length, beam_width, length_penalty
+        model, variables, jnp.asarray(source), lengths, max_length, beam_width, penalty
     )
 
 
@@ -142,9 +143,10 @@ def _beam_decode(
     source_lengths: Array,
     max_length: int,
     beam_width: int,
-    length_penalty: float,
+    length_penalty: Array,
 ) -> Translation:
-    memory, state = model.apply(variables, source, source_lengths, method=Seq2Seq.encode)
+    encoded: Any = model.apply(variables, source, source_lengths, method=Seq2Seq.encode)
+    memory, state = encoded
     batch, source_steps = source.shape
     grid = (batch, beam_width)
     # The decoder sees the beams of all examples as one batch.

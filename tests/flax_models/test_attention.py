@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_variables import random_variables
 
 from flax_models.attention import (
     AdditiveAttention,
@@ -24,10 +25,6 @@ KINDS = (AdditiveAttention(7), DotAttention(), DotAttention(scaled=True), MultiH
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def initialise(model, *arguments):
-    return jax.jit(model.init)(jax.random.key(0), *arguments)
 
 
 def test_dot_by_hand():
@@ -60,7 +57,7 @@ def test_additive_by_hand():
 @pytest.mark.parametrize("attention", KINDS, ids=name)
 def test_mask_keeps_true_and_padding_never_matters(attention):
     queries, keys, values = random(2, 3, 4), random(2, 5, 4, seed=1), random(2, 5, 4, seed=2)
-    variables = initialise(attention, queries, keys, values)
+    variables = random_variables(attention, queries, keys, values)
     mask = (jnp.arange(5) < jnp.array([3, 0])[:, None])[:, None]
     apply = jax.jit(attention.apply)
     outputs, weights = apply(variables, queries, keys, values, mask)
@@ -82,7 +79,7 @@ def test_mask_keeps_true_and_padding_never_matters(attention):
 @pytest.mark.parametrize("attention", KINDS, ids=name)
 def test_bfloat16_stays_close(attention):
     arguments = random(2, 3, 8), random(2, 5, 8, seed=1), random(2, 5, 8, seed=2)
-    variables = initialise(attention, *arguments)
+    variables = random_variables(attention, *arguments)
     exact, _ = jax.jit(attention.apply)(variables, *arguments)
     rough, weights = jax.jit(attention.clone(dtype=jnp.bfloat16).apply)(variables, *arguments)
     assert rough.dtype == jnp.bfloat16
@@ -100,7 +97,7 @@ def test_parameter_counts():
 
 def test_causal_mask_and_dropout():
     x, attention = random(1, 4, 6), MultiHeadAttention(2, dropout_rate=0.5)
-    variables = initialise(attention, x, x, x)
+    variables = random_variables(attention, x, x, x)
     causal = jnp.tril(jnp.ones((4, 4), bool))
     apply = jax.jit(attention.apply)
     outputs, weights = apply(variables, x, x, x, causal)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_variables import random_variables
 
 from flax_models.layers import count_parameters
 from flax_models.recurrent import GRU, LSTM, RNN
@@ -13,10 +14,6 @@ CELLS = (RNN, LSTM, GRU)
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def initialise(model, x):
-    return jax.jit(model.init)(jax.random.key(0), x)
 
 
 def shapes(model, x):
@@ -57,7 +54,10 @@ def test_lstm_step_by_hand():
         [(1.0, 0.0, 0.5, 0.5), (0.0, 2.0, 0.0, 1.0), (1.0, 1.0, 0.0, 0.0), (0.0, 0.0, -1.0, 0.0)]
     )
     x, h, c = jnp.ones((1, 1, 1)), jnp.full((1, 1, 1), 0.5), jnp.full((1, 1, 1), -1.0)
-    outputs, (hidden, cell), gates = LSTM(1).apply(variables, x, None, (h, c), return_gates=True)
+    (outputs, (hidden, cell)), sown = LSTM(1).apply(
+        variables, x, None, (h, c), mutable=["intermediates"]
+    )
+    gates = sown["intermediates"]["gates"]
     expected = {
         "input": sigmoid(2.0),
         "forget": sigmoid(2.0),
@@ -77,7 +77,8 @@ def test_gru_step_by_hand():
     # Rows: reset, update, candidate. x = 1, h = 0.5; the last bias is inside the reset gate.
     variables = one_unit([(1.0, 2.0, 0.5, -0.5), (0.0, 1.0, 0.25, 0.25), (1.0, 2.0, 0.5, 3.0)])
     x, h = jnp.ones((1, 1, 1)), jnp.full((1, 1, 1), 0.5)
-    outputs, state, gates = GRU(1).apply(variables, x, None, h, return_gates=True)
+    (outputs, state), sown = GRU(1).apply(variables, x, None, h, mutable=["intermediates"])
+    gates = sown["intermediates"]["gates"]
     reset, update = sigmoid(2.0), sigmoid(1.0)
     candidate = np.tanh(1.5 + reset * (1.0 + 3.0))
     for gate, value in {"reset": reset, "update": update, "candidate": candidate}.items():
@@ -91,13 +92,18 @@ def test_gru_step_by_hand():
 def test_padding_never_matters_and_each_row_is_as_if_alone(cell):
     model = cell(5, num_layers=2, bidirectional=True)
     x, lengths = random(4, 7, 3), np.array([7, 4, 1, 0])
-    variables = initialise(model, x)
-    apply = jax.jit(lambda x, lengths: model.apply(variables, x, lengths, return_gates=True))
-    outputs, state, gates = apply(x, lengths)
+    variables = random_variables(model, x)
+    apply = jax.jit(
+        lambda x, lengths: model.apply(variables, x, lengths, mutable=["intermediates"])
+    )
+    (outputs, state), sown = apply(x, lengths)
+    assert all(
+        gate.shape == (4, 4, 7, 5) for gate in jax.tree.leaves(sown["intermediates"]["gates"])
+    )
     padded = np.where((np.arange(7) < lengths[:, None])[..., None], x, 1e3).astype(np.float32)
     for got, want in zip(
         jax.tree.leaves(apply(padded, lengths)),
-        jax.tree.leaves((outputs, state, gates)),
+        jax.tree.leaves(((outputs, state), sown)),
         strict=True,
     ):
         np.testing.assert_array_equal(got, want)
@@ -115,7 +121,7 @@ def test_padding_never_matters_and_each_row_is_as_if_alone(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_sequence_in_two_parts(cell):
     model, x = cell(4), random(2, 6, 3)
-    variables, apply = initialise(model, x), jax.jit(model.apply)
+    variables, apply = random_variables(model, x), jax.jit(model.apply)
     outputs, state = apply(variables, x)
     first, between = apply(variables, x[:, :3])
     second, last = apply(variables, x[:, 3:], initial_state=between)
@@ -126,10 +132,11 @@ def test_a_sequence_in_two_parts(cell):
 
 @pytest.mark.parametrize(("cell", "gates"), [(RNN, 1), (LSTM, 4), (GRU, 3)])
 def test_parameter_count_and_initial_range(cell, gates):
-    variables = initialise(cell(16, 2, bidirectional=True), random(1, 2, 5))
+    variables = shapes(cell(16, 2, bidirectional=True), random(1, 2, 5))
     expected = 2 * gates * 16 * (5 + 16 + 2) + 2 * gates * 16 * (32 + 16 + 2)
     assert count_parameters(variables) == expected
-    for leaf in jax.tree.leaves(variables):
+    drawn = cell(16).init(jax.random.key(0), random(1, 2, 5))
+    for leaf in jax.tree.leaves(drawn):
         assert leaf.dtype == jnp.float32
         assert 0.15 < jnp.abs(leaf).max() <= 0.25
 
@@ -138,7 +145,7 @@ def test_parameter_count_and_initial_range(cell, gates):
 def test_dropout_only_between_layers(cell):
     x, key = random(2, 5, 3), {"dropout": jax.random.key(1)}
     one, two = cell(8, 1, dropout_rate=0.5), cell(8, 2, dropout_rate=0.5)
-    variables = initialise(two, x)
+    variables = random_variables(two, x)
     single = {"params": {k: v for k, v in variables["params"].items() if "_l0" in k}}
     np.testing.assert_array_equal(
         jax.jit(partial(one.apply, train=True))(single, x)[0], jax.jit(one.apply)(single, x)[0]
@@ -152,7 +159,7 @@ def test_dropout_only_between_layers(cell):
 def test_bfloat16_stays_close_with_a_float32_carry(cell):
     x = random(3, 40, 6)
     model = cell(16, bidirectional=True)
-    variables = initialise(model, x)
+    variables = random_variables(model, x)
     exact, _ = jax.jit(model.apply)(variables, x)
     rough, state = jax.jit(model.clone(dtype=jnp.bfloat16).apply)(variables, x)
     assert rough.dtype == jnp.bfloat16

@@ -23,4 +23,4 @@ def test_crnn_is_its_twin(batch, height, width, layers, image_widths):
     torch.manual_seed(0)
     images = np.random.default_rng(0).normal(size=(batch, height, width, 2)).astype(np.float32)
     twin = TorchCRNN(6, height, channels=2, **sizes)
-    check_parity(CRNN(6, **sizes), twin, images, image_widths, learning_rate=0.05)
+    check_parity(CRNN(6, **sizes), twin, images, image_widths)
