@@ -126,7 +126,8 @@ def _fields(model: nn.Module) -> dict[str, Any]:
 
 def _load_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     with safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, file.metadata() or {}
+        names = list(file.keys())  # noqa: SIM118: the file is no dict
+        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 
 
 def _save_safetensors(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:

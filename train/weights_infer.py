@@ -50,7 +50,7 @@ def _inputs(tensors: State, name: str) -> int:
 
 def _layers(tensors: State, prefix: str) -> list[tuple[int, ...]]:
     """Shapes of `prefix`.0.weight, `prefix`.1.weight, ..."""
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
     while f"{prefix}.{len(shapes)}.weight" in tensors:
         shapes.append(tensors[f"{prefix}.{len(shapes)}.weight"].shape)
     if not shapes:
