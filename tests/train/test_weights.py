@@ -44,7 +44,7 @@ TWINS = {
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 @pytest.mark.parametrize("arch", TWINS)
 def test_convert_there_and_back_bit_for_bit(arch, ending, tmp_path):
-    state_dict = {name: np.array(tensor) for name, tensor in TWINS[arch]().state_dict().items()}
+    state_dict = {name: t.numpy().copy() for name, t in TWINS[arch]().state_dict().items()}
     source, ours, back = (
         tmp_path / f"a{ending}",
         tmp_path / "b.safetensors",
