@@ -1,9 +1,9 @@
 """Autoencoders of images in PyTorch: dense, convolutional, variational."""
 
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-import itertools
 
 
 class Encoder(nn.Module):

@@ -1,10 +1,10 @@
 """The course's convolutional network in PyTorch."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-import itertools
 
 
 class CNN(nn.Module):
