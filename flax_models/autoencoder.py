@@ -76,7 +76,7 @@ class Decoder(nn.Module):
             return x.reshape(-1, height, width, self.channels)
         sizes = [size]
         for _ in self.widths:
-            sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
+            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
         small_height, small_width = sizes.pop()
         first = self.widths[-1]
         x = nn.Dense(
@@ -97,8 +97,8 @@ class Autoencoder(nn.Module):
     images [batch, height, width, channels] -> logits of the images' pixels, of the same shape.
     `encode` gives the code [batch, latent_features], `decode` the logits for a code and a size.
     Denoising (Vincent et al. 2008) is the same network with noise on what it is given.
-    Parameters for images of 28x28x1: dense 435,088 at the defaults; convolutional with widths
-    (16, 32) 113,649.
+    Parameters for images of 28x28x1: dense 439,728 at the defaults; convolutional with widths
+    (16, 32) 115,217.
     Raises ValueError for images of another rank or other channels than `channels`, and for an
     unknown kind.
     """
@@ -120,7 +120,8 @@ class Autoencoder(nn.Module):
         self, images: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width channels"]:
         """Logits of the images, from their code."""
-        return self.decode(self.encode(images), images.shape[1:3])
+        _, height, width, _ = images.shape
+        return self.decode(self.encode(images), (height, width))
 
     def encode(
         self, images: Float[Array, "batch height width channels"]

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_models.checks import check_images
+from flax_models.checks import check_images, known_size
 from flax_models.layers import ConvNormActivation, torch_uniform
 from flax_models.lengths import full_lengths
 from flax_models.pooling import max_pool
@@ -17,7 +17,7 @@ from flax_models.residual import BasicBlock
 COLUMNS_A_STEP = 4
 
 
-def crnn_output_lengths(widths: Any) -> Any:
+def crnn_output_lengths(widths: Int[Array, "*batch"] | int) -> Int[Array, "*batch"] | int:
     """How many time steps images of these widths give: what `ctc_loss` takes as logit_lengths."""
     return widths // COLUMNS_A_STEP
 
@@ -36,8 +36,9 @@ class CRNN(nn.Module):
     image's own last column; what is beyond is padding and gives the logits of zero features.
 
     Parameters at the defaults for images 48 high with one channel and 37 classes: 394,349.
-    Raises ValueError for images of another rank or channel count, lower than 2^(stages + 1) or
-    narrower than 4, and for an image width above the batch's.
+    Raises ValueError for images of another rank or channel count, of a height that gives a column
+    another size than the variables', lower than 2^(stages + 1) - 1 or narrower than 4, and for an
+    image width above the batch's.
     """
 
     num_classes: int
@@ -60,13 +61,13 @@ class CRNN(nn.Module):
     ) -> Float[Array, "batch time classes"]:
         check_images(self, images, "stem", "conv", "kernel")
         batch, height, width, _ = images.shape
-        lowest = 2 ** (len(self.widths) + 1)
+        lowest = 2 ** (len(self.widths) + 1) - 1
         if height < lowest or width < COLUMNS_A_STEP:
             raise ValueError(
                 f"images: expected [batch, height >= {lowest}, width >= {COLUMNS_A_STEP},"
                 f" channels], got {tuple(images.shape)}"
             )
-        lengths = None
+        lengths: Any = None
         if image_widths is not None:
             lengths = crnn_output_lengths(full_lengths("image_widths", image_widths, batch, width))
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
@@ -81,6 +82,12 @@ class CRNN(nn.Module):
 
         # [batch, height, columns, channels] -> [batch, columns, height * channels]
         x = x.swapaxes(1, 2).reshape(batch, width // COLUMNS_A_STEP, -1)
+        column = known_size(self, "dense", "kernel", otherwise="features")
+        if column not in ("features", x.shape[2]):
+            raise ValueError(
+                f"images: expected a height that gives {column} features a column,"
+                f" got {tuple(images.shape)} with {x.shape[2]}"
+            )
         dense = nn.Dense(self.dense_features, kernel_init=torch_uniform, name="dense", **types)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.relu(dense(x)))
         x, _ = GRU(

@@ -34,7 +34,7 @@ class Generator(nn.Module):
 
     latent [batch, latent_features] -> images [batch, image_size, image_size, channels] in [-1, 1]:
     transposed 4x4 convolutions, to 4x4 pixels and then doubling them, with batch norm and ReLU.
-    Parameters at the defaults (32x32x1, latent of 100): 1,068,160; at image_size 64, 3 channels,
+    Parameters at the defaults (32x32x1, latent of 100): 1,066,880; at image_size 64, 3 channels,
     3,576,704.
     Raises ValueError for an image size that is not a power of two from 8 on, and for a latent that
     is not rank 2 or not of the variables' size.

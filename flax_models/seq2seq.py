@@ -50,7 +50,7 @@ class Seq2Seq(nn.Module):
     gives the logits. With `source_lengths` padding never changes a result.
 
     Parameters with vocabularies S and T, embedding E, hidden H, one layer and "dot":
-    (S + T) E + 9 H E + 19 H^2 + 21 H + (H + 1) T; "additive" adds 2 H^2 + 2 H, "multi_head"
+    (S + T) E + 9 H E + 15 H^2 + 21 H + (H + 1) T; "additive" adds 2 H^2 + 2 H, "multi_head"
     4 H^2 + 4 H. At the defaults with S = T = 64: 1,447,744.
     Raises ValueError for tokens of another rank or outside the vocabulary, a length longer than the
     source, a target of another batch, and an unknown attention.

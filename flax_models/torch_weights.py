@@ -92,11 +92,6 @@ def stacked(count: int, first: int = 0) -> TorchRule:
     return TorchRule(unstack, stack)
 
 
-def under(prefix: str, rules: Mapping[str, TorchRule]) -> dict[str, TorchRule]:
-    """The rules of a submodule called `prefix`, as its parent states them."""
-    return {f"{prefix}/{path}" if path else prefix: rule for path, rule in rules.items()}
-
-
 def to_torch(variables: Mapping[str, Any], model: nn.Module) -> dict[str, np.ndarray]:
     """The `state_dict` of `model`'s torch twin: NumPy arrays under torch's names.
 

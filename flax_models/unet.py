@@ -54,7 +54,7 @@ class UNet(nn.Module):
     mask, or an image. `depth` halvings, with the width doubled at each from `width` on; any size of
     at least 2^depth, since an up-sampled map is padded to its skip's size. A skip is concatenated
     (the paper) or added. Up-sampling is a transposed 2x2 convolution, or bilinear and then 1x1.
-    Parameters at the defaults for 3 channels: 7,763,041; the paper's width of 64: 31,043,521.
+    Parameters at the defaults for 3 channels: 7,763,041; the paper's width of 64: 31,037,633.
     Raises ValueError for images of another rank, other channels than the variables', or too small
     for the depth, and for an unknown skip, up-sampling or padding mode.
     """

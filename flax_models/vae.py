@@ -19,8 +19,8 @@ class VAE(nn.Module):
     images' pixels, and the mean and log variance [batch, latent_features] of the code. The code is
     mean + exp(log variance / 2) * noise; the caller draws the noise from its own key, as
     `jax.random.normal(key, (batch, latent_features))`. Without noise it is the mean.
-    Parameters for images of 28x28x1: dense 437,168 at the defaults; convolutional with widths
-    (16, 32) 163,857.
+    Parameters for images of 28x28x1: dense 441,808 at the defaults; convolutional with widths
+    (16, 32) 165,425.
     Raises ValueError for images of another rank or other channels than `channels`, for noise of
     another shape, and for an unknown kind.
     """
@@ -53,7 +53,8 @@ class VAE(nn.Module):
         if noise is not None:
             check_shape("noise", noise, mean.shape)
             code = mean + jnp.exp(log_variance / 2) * noise
-        return self.decode(code, images.shape[1:3]), mean, log_variance
+        _, height, width, _ = images.shape
+        return self.decode(code, (height, width)), mean, log_variance
 
     def encode(
         self, images: Float[Array, "batch height width channels"]

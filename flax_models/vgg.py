@@ -1,6 +1,5 @@
 """VGG: deep stacks of 3x3 convolutions."""
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -74,11 +73,14 @@ class VGG(nn.Module):
             index += 1
         x = adaptive_avg_pool(x, (self.pooled_size, self.pooled_size))
         x = x.reshape(x.shape[0], -1)
-        dense = partial(nn.Dense, kernel_init=nn.initializers.normal(0.01), **dtypes)
-        dropout = partial(nn.Dropout(self.dropout_rate), deterministic=not train)
-        x = dropout(nn.relu(dense(self.hidden_features, name="classifier_0")(x)))
-        x = dropout(nn.relu(dense(self.hidden_features, name="classifier_3")(x)))
-        return dense(self.num_classes, name="classifier_6")(x).astype(jnp.float32)
+        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+
+        def dense(features: int, name: str) -> nn.Dense:
+            return nn.Dense(features, kernel_init=nn.initializers.normal(0.01), name=name, **dtypes)
+
+        x = dropout(nn.relu(dense(self.hidden_features, "classifier_0")(x)))
+        x = dropout(nn.relu(dense(self.hidden_features, "classifier_3")(x)))
+        return dense(self.num_classes, "classifier_6")(x).astype(jnp.float32)
 
     def torch_rules(self) -> dict[str, TorchRule]:
         """torchvision flattens channels first."""

@@ -24,7 +24,6 @@ def test_additive(mask):
         random(3, 5, 3, seed=1),
         random(3, 5, 2, seed=2),
         mask,
-        learning_rate=0.3,
     )
 
 
@@ -38,7 +37,6 @@ def test_multi_head(mask):
         random(3, 5, 6, seed=1),
         random(3, 5, 6, seed=2),
         mask,
-        learning_rate=0.3,
     )
 
 

@@ -21,7 +21,6 @@ def test_seq2seq_is_its_twin(attention):
         source,
         target,
         np.array([7, 3, 1, 6]),
-        learning_rate=0.3,
     )
 
 
