@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from flax_models.checks import check_shape
+from flax_models.convolution import convolve, convolve_transposed
 from flax_models.pooling import pad_images, pair
 
 Initializer = Callable[..., Array]
@@ -64,12 +65,8 @@ class Conv(nn.Module):
                     f"images: expected height and width of at least {kernel_size} after padding "
                     f"{padding}, got {tuple(images.shape)}"
                 )
-        outputs = lax.conv_general_dilated(
-            images.astype(self.dtype),
-            kernel.astype(self.dtype),
-            window_strides=pair(self.stride),
-            padding=((padding, padding), (padding, padding)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        outputs = convolve(
+            images.astype(self.dtype), kernel.astype(self.dtype), pair(self.stride), padding
         )
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
@@ -108,16 +105,8 @@ class ConvTranspose(nn.Module):
         check_shape("images", images, ("batch", "height", "width", "channels"))
         shape = (*pair(self.kernel_size), self.features, images.shape[-1])
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        # It is a convolution of the images with zeros between their pixels, so torch's padding p of
-        # the convolution that it transposes becomes kernel - 1 - p of this one.
-        side = self.kernel_size - 1 - self.padding
-        outputs = lax.conv_transpose(
-            images.astype(self.dtype),
-            kernel.astype(self.dtype),
-            strides=pair(self.stride),
-            padding=((side, side), (side, side)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            transpose_kernel=True,
+        outputs = convolve_transposed(
+            images.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.padding
         )
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)

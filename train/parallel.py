@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from train.compiler import compiler_options
 from train.errors import UsageError
 from train.steps import Batch
 
@@ -75,6 +76,7 @@ class DataParallel:
             in_shardings=(self.replicated, self.by_row),
             out_shardings=self.replicated,
             donate_argnums=0 if donate else (),
+            compiler_options=compiler_options(jax.default_backend()),
         )
         return jitted.lower(state, batch).compile()
 

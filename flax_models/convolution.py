@@ -1,0 +1,77 @@
+"""Convolutions of images [batch, height, width, channels], in the form XLA computes fastest."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+
+def convolve(
+    images: Float[Array, "batch height width channels"],
+    kernel: Float[Array, "kernel_height kernel_width channels features"],
+    stride: tuple[int, int],
+    padding: int,
+) -> Float[Array, "batch out_height out_width features"]:
+    """torch's conv2d with zeros around the images.
+
+    Maps smaller than the kernel, as VGG's last ones of 32x32 images, are multiplied densely:
+    XLA:CPU takes such a convolution through a scalar loop, and on any backend most of it is zeros.
+    """
+    if stride == (1, 1) and _is_tiny(images.shape[1:3], kernel.shape[:2], padding):
+        return _convolve_densely(images, kernel, padding)
+    return lax.conv_general_dilated(
+        images,
+        kernel,
+        window_strides=stride,
+        padding=((padding, padding), (padding, padding)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _is_tiny(size: tuple[int, ...], kernel_size: tuple[int, ...], padding: int) -> bool:
+    """Whether every pixel sees every other, and the output keeps the size."""
+    return all(
+        extent == 2 * padding + 1 and extent > 1 and pixels <= padding + 1
+        for pixels, extent in zip(size, kernel_size, strict=True)
+    )
+
+
+def _convolve_densely(images: Array, kernel: Array, padding: int) -> Array:
+    batch, height, width, channels = images.shape
+    features = kernel.shape[-1]
+    columns = [
+        # the part of the kernel that lies over the map when it is centred on one output pixel
+        kernel[padding - row :, padding - column :][:height, :width].reshape(-1, features)
+        for row in range(height)
+        for column in range(width)
+    ]
+    matrix = jnp.stack(columns, axis=1).reshape(height * width * channels, -1)
+    return (images.reshape(batch, -1) @ matrix).reshape(batch, height, width, features)
+
+
+def convolve_transposed(
+    images: Float[Array, "batch height width channels"],
+    kernel: Float[Array, "extent extent features channels"],
+    stride: int,
+    padding: int,
+) -> Float[Array, "batch out_height out_width features"]:
+    """torch's conv_transpose2d.
+
+    Where the kernel is as wide as the stride no outputs overlap, so it is one product for all
+    pixels whose results are laid out in space; XLA:CPU's own form is many times slower.
+    """
+    extent = kernel.shape[0]
+    if extent == stride and padding == 0:
+        batch, height, width, _ = images.shape
+        outputs = jnp.einsum("bhwc,ijfc->bhiwjf", images, kernel)
+        return outputs.reshape(batch, extent * height, extent * width, -1)
+    # It is a convolution of the images with zeros between their pixels, so torch's padding p of
+    # the convolution that it transposes becomes extent - 1 - p of this one.
+    side = extent - 1 - padding
+    return lax.conv_transpose(
+        images,
+        kernel,
+        strides=(stride, stride),
+        padding=((side, side), (side, side)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        transpose_kernel=True,
+    )
