@@ -22,6 +22,7 @@ from train.recipes import RECIPES, find
 from train.report import in_words
 from train.run_folder import SUMMARY, check_folder, load_weights, read_config
 from train.settings import build, from_values, help_text, parse_options, settings
+from train.weights import convert
 
 USAGE = """\
 flax-models list                            what there is to train
@@ -29,6 +30,7 @@ flax-models train RECIPE [--out DIR] [--seed N] [--epochs N] [--FIELD V ...]
 flax-models train RECIPE --help             the settings of a recipe
 flax-models eval DIR                        test metrics of a run's best weights, as JSON
 flax-models predict DIR INPUT...            one JSON object a line
+flax-models convert ARCH IN OUT             weights from PyTorch's names and layout, and back
 """
 
 
@@ -60,6 +62,7 @@ def _dispatch(arguments: list[str]) -> int:
         "train": _train,
         "eval": _eval,
         "predict": _predict,
+        "convert": _convert,
     }
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         print(USAGE, end="")
@@ -168,6 +171,26 @@ def _predict(arguments: list[str]) -> int:
     predict = predictor(recipe.task(None), load_weights(Path(folder)))
     for answer in recipe.answers(predict, inputs):
         print(json.dumps(answer), flush=True)
+    return 0
+
+
+def _convert(arguments: list[str]) -> int:
+    if len(arguments) != 3:
+        raise UsageError("name an architecture and two files: convert vgg16 IN.pth OUT.safetensors")
+    arch, source, target = arguments
+    if not Path(source).is_file():
+        raise UsageError(f"{source}: no such file")
+    try:
+        convert(arch, source, target)
+    except ImportError:
+        raise UsageError(
+            f"{source} and {target}: .pth files need torch; pip install torch"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    print(json.dumps({"input": source, "output": target}))
     return 0
 
 

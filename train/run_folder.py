@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
-from safetensors import safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from train.errors import UsageError
 from train.recipe import Recipe
@@ -131,7 +131,7 @@ def _line(record: dict[str, float]) -> str:
 def save_weights(folder: Path, recipe: Recipe, variables: PyTree) -> None:
     """Write variables under their paths, as ``params/dense_0/kernel``, with the recipe beside."""
     flat = {
-        "/".join(path): np.ascontiguousarray(leaf) for path, leaf in flatten_dict(variables).items()
+        path: np.ascontiguousarray(leaf) for path, leaf in flatten_dict(variables, sep="/").items()
     }
     metadata = {"recipe": recipe.name, "settings": json.dumps(to_values(recipe))}
     write_bytes(folder / WEIGHTS, save(flat, metadata))
@@ -147,8 +147,6 @@ def load_weights(folder: Path) -> PyTree:
     if not path.is_file():
         raise UsageError(f"{folder}: no {WEIGHTS} yet; train until the first evaluation")
     try:
-        with safe_open(path, framework="numpy") as file:
-            flat = {tuple(name.split("/")): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors raises a type of its own for a damaged file
+        return unflatten_dict(load_file(path), sep="/")
+    except SafetensorError as error:
         raise UsageError(f"{path}: damaged ({error}); train again") from error
-    return unflatten_dict(flat)

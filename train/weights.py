@@ -5,19 +5,22 @@ say which module they belong to ("module", "fields"), so that they can be given 
 """
 
 import dataclasses
+import io
 import json
 import os
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from flax_models import from_torch, to_torch
+from train.run_folder import write_bytes
 from train.weights_infer import family, infer_model
 
 Tensors = dict[str, np.ndarray]
@@ -35,7 +38,11 @@ def load_torch(path: str | os.PathLike) -> Tensors:
         raise ValueError(f"{path}: expected a .pth, .pt or .safetensors file")
     import torch
 
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not a readable file of torch tensors ({reason})") from error
     content = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(
         isinstance(tensor, torch.Tensor) for tensor in content.values()
@@ -57,7 +64,9 @@ def save_torch(
     import torch
 
     tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in state_dict.items()}
-    _replace(path, lambda partial: torch.save(tensors, partial))
+    content = io.BytesIO()
+    torch.save(tensors, content)
+    write_bytes(path, content.getvalue())
 
 
 def load_variables(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, str]]:
@@ -125,20 +134,14 @@ def _fields(model: nn.Module) -> dict[str, Any]:
 
 
 def _load_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
-    with safe_open(path, framework="numpy") as file:
-        names = list(file.keys())  # noqa: SIM118: the file is no dict
-        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    """Raises ValueError for a file that is damaged or something else."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a readable .safetensors file ({error})") from error
 
 
 def _save_safetensors(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
-    _replace(path, lambda partial: save_file(tensors, partial, metadata))
-
-
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside `path` and then move there, so that no half-written file has its name."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, save(tensors, metadata))
