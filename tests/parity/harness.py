@@ -36,7 +36,7 @@ def randomise(twin: torch.nn.Module, twin_inputs: list[Any], seed: int = 0) -> N
     Two choices keep the comparison about the networks and not about rounding; without them torch's
     own float32 gradients of a ResNet-50 are a tenth away from its float64 ones. The statistics are
     those of the inputs times a random factor, since others let a deep network's numbers grow
-    without bound. The norms' biases are near +3 or -3, so that hardly an activation lies at the
+    without bound. The norms' biases are near +4 or -4, so that hardly an activation lies at the
     kink of a ReLU, where the last digit decides whether a gradient passes.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -46,7 +46,7 @@ def randomise(twin: torch.nn.Module, twin_inputs: list[Any], seed: int = 0) -> N
             if parameter.numel() == 1 or parameter.std() < 1e-3:
                 parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
         for norm in norms:
-            norm.bias += 3 * torch.randn(norm.bias.shape, generator=generator).sign()
+            norm.bias += 4 * torch.randn(norm.bias.shape, generator=generator).sign()
             norm.momentum = None  # the running statistics become the next batch's
         twin.train()(*twin_inputs)
         for norm in norms:
