@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from flax_models.checks import check_shape
 from flax_models.convolution import convolve, convolve_transposed
-from flax_models.pooling import pad_images, pair
+from flax_models.pooling import at_least_float32, pad_images, pair
 
 Initializer = Callable[..., Array]
 
@@ -139,9 +139,10 @@ class BatchNorm(nn.Module):
         channels = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, channels, self.param_dtype)
         bias = self.param("bias", self.bias_init, channels, self.param_dtype)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
-        x = x.astype(jnp.float32)
+        statistic = jnp.promote_types(self.param_dtype, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, statistic)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, statistic)
+        x = at_least_float32(x)
         if train:
             axes = tuple(range(x.ndim - 1))
             mean, count = x.mean(axes), x.size // x.shape[-1]

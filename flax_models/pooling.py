@@ -14,6 +14,11 @@ from flax_models.checks import check_choice
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
 
 
+def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """bfloat16 and float16 as float32; float64, which parity is proven in, stays."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:
     """The same number for height and width unless two are given."""
     return (value, value) if isinstance(value, int) else value
@@ -129,5 +134,5 @@ def _bin_weights(size: int, bins: int) -> np.ndarray:
 def global_avg_pool(
     images: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch channels"]:
-    """The mean over height and width, taken in float32."""
-    return images.mean((1, 2), dtype=jnp.float32).astype(images.dtype)
+    """The mean over height and width, taken in float32 or better."""
+    return at_least_float32(images).mean((1, 2)).astype(images.dtype)

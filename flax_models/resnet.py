@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from flax_models.checks import check_images
 from flax_models.layers import BatchNorm, Conv, kaiming_normal_fan_out, torch_uniform
-from flax_models.pooling import global_avg_pool, max_pool
+from flax_models.pooling import at_least_float32, global_avg_pool, max_pool
 from flax_models.residual import BasicBlock, Bottleneck
 
 
@@ -67,7 +67,7 @@ class ResNet(nn.Module):
                 )(x, train)
         x = global_avg_pool(x)
         head = nn.Dense(self.num_classes, kernel_init=torch_uniform, name="fc", **dtypes)
-        return head(x).astype(jnp.float32)
+        return at_least_float32(head(x))
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:

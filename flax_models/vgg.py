@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from flax_models.checks import check_choice, check_images, check_minimum_size
 from flax_models.layers import BatchNorm, Conv, kaiming_normal_fan_out
-from flax_models.pooling import adaptive_avg_pool, max_pool
+from flax_models.pooling import adaptive_avg_pool, at_least_float32, max_pool
 from flax_models.torch_weights import TorchRule, flattened_images
 
 # Convolutions in each of the five blocks: table 1 of the paper, columns A, B, D and E.
@@ -80,7 +80,7 @@ class VGG(nn.Module):
 
         x = dropout(nn.relu(dense(self.hidden_features, "classifier_0")(x)))
         x = dropout(nn.relu(dense(self.hidden_features, "classifier_3")(x)))
-        return dense(self.num_classes, "classifier_6")(x).astype(jnp.float32)
+        return at_least_float32(dense(self.num_classes, "classifier_6")(x))
 
     def torch_rules(self) -> dict[str, TorchRule]:
         """torchvision flattens channels first."""

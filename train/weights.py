@@ -105,7 +105,10 @@ def convert(arch: str, source: str | os.PathLike, target: str | os.PathLike, **f
         if any(name.startswith("params/") for name in tensors):
             model = _described_model(arch, metadata, source).clone(**fields)
             kept = {k: v for k, v in metadata.items() if k not in ("format", "module", "fields")}
-            save_torch(target, to_torch(unflatten_dict(tensors, sep="/"), model), kept)
+            torch_tensors = to_torch(unflatten_dict(tensors, sep="/"), model)
+            named, inputs = infer_model(arch, torch_tensors, **fields)
+            from_torch(torch_tensors, named, *inputs)  # raises unless it is this arch, not a sister
+            save_torch(target, torch_tensors, kept)
             return
     else:
         tensors, metadata = load_torch(source), {}

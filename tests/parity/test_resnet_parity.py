@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from harness import check_parity
+from harness import check_parity, check_parity_in_double
 
 from benchmarks.torch_models.resnet import CifarResNet as TorchCifarResNet
 from benchmarks.torch_models.resnet import ResNet as TorchResNet
@@ -35,10 +35,22 @@ def test_cifar_resnet_is_its_twin(model, shape):
         (resnet50, (2, 67, 65, 3), False),
         pytest.param(resnet34, (2, 70, 65, 3), False, marks=pytest.mark.slow),
         pytest.param(resnet101, (2, 67, 65, 3), False, marks=pytest.mark.slow),
-        pytest.param(resnet152, (2, 67, 65, 3), False, marks=pytest.mark.slow),
     ],
 )
 def test_resnet_is_its_twin(make, shape, small_images):
     model = make(num_classes=11, small_images=small_images)
     twin = TorchResNet(model.stage_sizes, model.bottleneck, 11, small_images)
     check_parity(model, twin, images(*shape))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (resnet18, (2, 40, 37, 3)),
+        pytest.param(resnet152, (2, 67, 65, 3), marks=pytest.mark.slow),
+    ],
+)
+def test_resnet_is_its_twin_in_double_precision(make, shape):
+    model = make(num_classes=5)
+    twin = TorchResNet(model.stage_sizes, model.bottleneck, 5)
+    check_parity_in_double(model, twin, images(*shape))

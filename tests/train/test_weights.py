@@ -110,3 +110,12 @@ def test_convert_explains_and_writes_nothing(arch, state_dict, message, tmp_path
     with pytest.raises(ValueError, match=message):
         convert(arch, tmp_path / "a.safetensors", tmp_path / "b.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_weights_of_a_sister_network_are_refused(tmp_path):
+    source, ours, back = (tmp_path / name for name in ("a.pth", "b.safetensors", "c.pth"))
+    save_torch(source, {k: t.numpy() for k, t in TWINS["resnet20"]().state_dict().items()})
+    convert("resnet20", source, ours)
+    with pytest.raises(ValueError, match="missing"):
+        convert("resnet32", ours, back)
+    assert not back.exists()
