@@ -11,6 +11,7 @@ help:
 	@echo "make test       run the tests (under 15 minutes on 2 cores)"
 	@echo "make test-slow  run the tests marked slow"
 	@echo "make check      lint, types and tests: what CI runs"
+	@echo "make bench      the JAX-against-PyTorch table; needs an idle machine"
 	@echo "make results    the README's results table, from docs/runs"
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -38,6 +39,9 @@ lint: .venv/.installed-test
 	$(BIN)/mypy
 
 check: lint test
+
+bench: .venv/.installed-test
+	$(BIN)/python -m benchmarks
 
 results:
 	$(PYTHON) docs/results_table.py
