@@ -27,8 +27,9 @@ help:
 train: .venv/.installed
 	$(BIN)/flax-models train mnist --out runs/mnist
 
+# a file stays on one core, so that its tests share what they prepared
 test: .venv/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-slow: .venv/.installed-test
 	$(BIN)/python -m pytest -m slow

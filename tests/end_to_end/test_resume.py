@@ -18,7 +18,7 @@ from train.checkpoints import Checkpoints
 from train.loop import Loop
 from train.report import Reporter
 
-EPOCHS = 24
+EPOCHS = 16
 SETTINGS = {"epochs": EPOCHS, "batch_size": 200, "shift": 1}
 OPTIONS = [f"--{name}={value}" for name, value in SETTINGS.items()]
 
@@ -127,7 +127,7 @@ def test_a_damaged_newest_checkpoint_is_rejected_and_the_end_is_the_same(
     assert len(rejections) == 1
     assert rejections[0].startswith("rejected the checkpoint of step 80: ")
     assert rejections[0].endswith("falling back to step 60")
-    assert "resumed at step 60 of 480" in reporter.lines
+    assert "resumed at step 60 of 320" in reporter.lines
     assert_same_run(folder, unbroken)
 
 
