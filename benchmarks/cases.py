@@ -85,9 +85,9 @@ class Network:
         return step, step()
 
     def _ours_inferring(self, variables: Any, inputs: np.ndarray) -> Call:
-        options = compiler_options(jax.default_backend())
-        infer = jax.jit(self._apply, compiler_options=options)
         weights = Weights(jax.device_put(variables))
+        lowered = jax.jit(self._apply).lower(weights, inputs)
+        infer = lowered.compile(compiler_options=compiler_options(lowered))
         return lambda: jax.block_until_ready(infer(weights, inputs))
 
     def _apply(self, weights: Weights, inputs: Any) -> Array:

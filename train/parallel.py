@@ -76,9 +76,9 @@ class DataParallel:
             in_shardings=(self.replicated, self.by_row),
             out_shardings=self.replicated,
             donate_argnums=0 if donate else (),
-            compiler_options=compiler_options(jax.default_backend()),
         )
-        return jitted.lower(state, batch).compile()
+        lowered = jitted.lower(state, batch)
+        return lowered.compile(compiler_options=compiler_options(lowered))
 
     def put(self, batch: Batch) -> Batch:
         """This process's rows as one global array for each name."""

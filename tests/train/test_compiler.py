@@ -20,19 +20,27 @@ def test_they_change_no_result():
         return jnp.sum(outputs**2)
 
     plain = jax.jit(jax.grad(loss))(kernel)
-    mended = jax.jit(jax.grad(loss), compiler_options=compiler.compiler_options("cpu"))(kernel)
+    mended = jax.jit(jax.grad(loss), compiler_options=compiler.cpu_convolution_options())(kernel)
     np.testing.assert_allclose(mended, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_other_backends_get_none():
-    assert compiler.compiler_options("gpu") == {}
-    assert compiler.compiler_options("tpu") == {}
+def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
+    images, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, 2))
+    numbers = ("NHWC", "HWIO", "NHWC")
+    convolution = jax.jit(
+        lambda x: jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+    ).lower(images)
+    product = jax.jit(lambda x: x @ x.swapaxes(-1, -2)).lower(images)
+    assert compiler.compiler_options(convolution) == compiler.cpu_convolution_options()
+    assert compiler.compiler_options(product) == {}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compiler.compiler_options(convolution) == {}
 
 
 def test_the_versions_with_ynnpack_have_them():
-    assert bool(compiler.compiler_options("cpu")) == (jax.__version_info__ >= (0, 10))
+    assert bool(compiler.cpu_convolution_options()) == (jax.__version_info__ >= (0, 10))
 
 
 def test_a_version_without_them_gets_none(monkeypatch):
     monkeypatch.setattr(compiler, "_CPU_WITHOUT_YNNPACK_CONVOLUTIONS", {"xla_no_such_option": "1"})
-    assert compiler.compiler_options.__wrapped__("cpu") == {}
+    assert compiler.cpu_convolution_options.__wrapped__() == {}
