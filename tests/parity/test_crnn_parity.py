@@ -9,7 +9,12 @@ from flax_models.crnn import CRNN
 
 @pytest.mark.parametrize(
     ("batch", "height", "width", "widths", "layers", "image_widths"),
-    [(3, 9, 23, (6, 4), 2, np.array([23, 9, 16])), (1, 10, 16, (6,), 1, None)],
+    [
+        (3, 9, 23, (6, 4), 2, np.array([23, 9, 16])),
+        # As wide as the stem, so without a projection: its gradient for a single image nearly
+        # cancels, and torch's own in float32 is 3e-4 away from its float64.
+        (1, 10, 16, (4,), 1, None),
+    ],
 )
 def test_crnn_is_its_twin(batch, height, width, widths, layers, image_widths):
     sizes = {

