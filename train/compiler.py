@@ -4,16 +4,18 @@ import functools
 
 import jax
 
+Options = dict[str, str | bool]
+
 # XLA:CPU hands convolutions to YNNPACK, whose weight gradient is 2 to 9 times slower than the path
 # it replaced. This leaves it everything else.
-_CPU_WITHOUT_YNNPACK_CONVOLUTIONS = {
+_CPU_WITHOUT_YNNPACK_CONVOLUTIONS: Options = {
     "xla_cpu_experimental_ynn_fusion_type": ",".join(
         f"LIBRARY_FUSION_TYPE_{kind}" for kind in ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
     )
 }
 
 
-def compiler_options(lowered: jax.stages.Lowered) -> dict[str, str]:
+def compiler_options(lowered: jax.stages.Lowered) -> Options:
     """Options for ``lowered.compile(compiler_options=...)`` on the default backend.
 
     Empty where there is nothing to mend: without convolutions they make a step slower (an MLP's
@@ -25,7 +27,7 @@ def compiler_options(lowered: jax.stages.Lowered) -> dict[str, str]:
 
 
 @functools.cache
-def cpu_convolution_options() -> dict[str, str]:
+def cpu_convolution_options() -> Options:
     """Options for convolutions on CPU; empty where this version of XLA does not know them."""
     try:
         identity = jax.jit(lambda x: x, compiler_options=_CPU_WITHOUT_YNNPACK_CONVOLUTIONS)
