@@ -34,7 +34,6 @@ def test_cifar_resnet_is_its_twin(model, shape):
         (resnet18, (1, 23, 19, 3), True),
         (resnet50, (2, 67, 65, 3), False),
         pytest.param(resnet34, (2, 70, 65, 3), False, marks=pytest.mark.slow),
-        pytest.param(resnet101, (2, 67, 65, 3), False, marks=pytest.mark.slow),
     ],
 )
 def test_resnet_is_its_twin(make, shape, small_images):
@@ -47,6 +46,7 @@ def test_resnet_is_its_twin(make, shape, small_images):
     ("make", "shape"),
     [
         (resnet18, (2, 40, 37, 3)),
+        pytest.param(resnet101, (2, 67, 65, 3), marks=pytest.mark.slow),
         pytest.param(resnet152, (2, 67, 65, 3), marks=pytest.mark.slow),
     ],
 )
