@@ -96,22 +96,18 @@ def check_parity(
     from_twin: Callable[[np.ndarray], np.ndarray] = images_last,
     steps: int = 10,
     learning_rate: float | None = None,
-    folded_biases: bool = False,
     seed: int = 0,
 ) -> None:
     """Outputs, gradients, running statistics, ten SGD steps and the round trip of the weights.
 
     `inputs` are NumPy arrays (or None) in the Linen module's layout; `to_twin` and `from_twin` move
-    inputs and outputs to the twin's and back. A parameter of the twin that does not require a
-    gradient stays as it is: where the Linen module folds two biases into one, freeze one of the
-    twin's and say `folded_biases`, which leaves out the round trip.
+    inputs and outputs to the twin's and back.
     """
     twin_inputs = [None if x is None else torch.from_numpy(to_twin(x).copy()) for x in inputs]
     randomise(twin, twin_inputs, seed)
     initial = {name: tensor.clone() for name, tensor in twin.state_dict().items()}
     variables = from_torch(initial, model, *inputs)
-    if not folded_biases:
-        assert_round_trip(model, initial, *inputs)
+    assert_round_trip(model, initial, *inputs)
     parity = _Parity(model, twin, inputs, twin_inputs, to_twin, from_twin)
 
     outputs, loss, gradients = parity.evaluate(variables)
