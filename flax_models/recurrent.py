@@ -13,14 +13,20 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from flax_models.checks import check_choice, check_shape, known_size
 from flax_models.lengths import full_lengths, length_mask
+from flax_models.recurrence import (
+    GRU_CELL,
+    LSTM_CELL,
+    RNN_CELLS,
+    Carry,
+    Cell,
+    hidden_states,
+    walk,
+)
 
-# What a layer carries from step to step, each [batch, hidden] float32: (h,), or the LSTM's (h, c).
-Carry = tuple[Array, ...]
 # The hidden state, or the LSTM's pair of hidden and cell state.
 State = PyTree[Float[Array, "layers_times_directions batch hidden"]]
 
@@ -35,6 +41,8 @@ class Recurrent(nn.Module):
     and plots, are sown: `apply(..., mutable=["intermediates"])` gives "gates" among them, a dict of
     [layers * directions, batch, time, hidden].
     Products are computed in `dtype`; gates and what is carried stay float32.
+    The gradient is `recurrence.py`'s, which is faster and cannot be differentiated forwards
+    (jax.jvp, jax.hessian); with `own_gradient=False` or while gates are sown it is autodiff's.
     Raises ValueError for x that is not [batch, time, features] with the features of the variables,
     for a length longer than the sequence, and for an initial state of another shape.
     """
@@ -43,6 +51,7 @@ class Recurrent(nn.Module):
     num_layers: int = 1
     bidirectional: bool = False
     dropout_rate: float = 0.0
+    own_gradient: bool = True
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -113,23 +122,17 @@ class Recurrent(nn.Module):
             x, weight_ih.T.astype(self.dtype), preferred_element_type=jnp.float32
         )
         recurrent_weight = weight_hh.T.astype(self.dtype)
-
-        def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
-            projected_now, live_now = inputs
-            product = jnp.dot(
-                carry[0].astype(self.dtype), recurrent_weight, preferred_element_type=jnp.float32
-            )
-            new, gates = self.cell(carry, projected_now, product, recurrent_bias)
-            hidden = new[0]
-            if live_now is not None:
-                keep = live_now[:, None]
-                new = tuple(jnp.where(keep, n, old) for n, old in zip(new, carry, strict=True))
-                hidden = jnp.where(keep, hidden, 0.0)
-                gates = tuple(jnp.where(keep, gate, 0.0) for gate in gates)
-            return new, (hidden.astype(self.dtype), gates if keep_gates else ())
-
-        final, (hidden, gates) = lax.scan(step, start, (projected, live), reverse=reverse)
-        return final, hidden, gates
+        arguments = (self.cell(), reverse, projected, start, recurrent_weight, recurrent_bias, live)
+        if keep_gates or not self.own_gradient:
+            final, carries, gates = walk(*arguments)
+            hidden = carries[0]
+        else:
+            final, hidden = hidden_states(*arguments)
+            gates = ()
+        if live is not None:
+            hidden = jnp.where(live[:, :, None], hidden, 0)
+            gates = tuple(jnp.where(live[:, :, None], gate, 0) for gate in gates)
+        return final, hidden.astype(self.dtype), gates
 
     def _parameter(self, name: str, *shape: int) -> Array:
         """Drawn as torch draws weights and biases: U(-1/sqrt(hidden), 1/sqrt(hidden))."""
@@ -152,14 +155,12 @@ class Recurrent(nn.Module):
             check_shape("initial_state", part, (rows, batch, self.hidden_size))
         return tuple(jnp.asarray(part, jnp.float32) for part in given)
 
-    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Any]:
-        """One bias for the projection, and what is left for the recurrent product."""
+    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Array | None]:
+        """One bias for W x, and what U h needs of its own."""
         return bias_ih + bias_hh, None
 
-    def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
-    ) -> tuple[Carry, tuple[Array, ...]]:
-        """One step from W x + b and U h, [batch, gates * hidden]: the new carry and the gates."""
+    def cell(self) -> Cell:
+        """The step of this kind of layer."""
         raise NotImplementedError
 
 
@@ -174,14 +175,10 @@ class RNN(Recurrent):
 
     gates: ClassVar[tuple[str, ...]] = ("hidden",)
 
-    def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
-    ) -> tuple[Carry, tuple[Array, ...]]:
-        """One step of Elman's network."""
-        check_choice("nonlinearity", self.nonlinearity, ("tanh", "relu"))
-        activation = jnp.tanh if self.nonlinearity == "tanh" else nn.relu
-        hidden = activation(projected + product)
-        return (hidden,), (hidden,)
+    def cell(self) -> Cell:
+        """The step of Elman's network."""
+        check_choice("nonlinearity", self.nonlinearity, tuple(RNN_CELLS))
+        return RNN_CELLS[self.nonlinearity]
 
 
 class LSTM(Recurrent):
@@ -195,16 +192,9 @@ class LSTM(Recurrent):
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
     states: ClassVar[tuple[str, ...]] = ("hidden state", "cell state")
 
-    def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
-    ) -> tuple[Carry, tuple[Array, ...]]:
-        """One step of long short-term memory."""
-        _, memory = carry
-        input_, forget, candidate, output = jnp.split(projected + product, 4, axis=-1)
-        input_, forget, output = map(nn.sigmoid, (input_, forget, output))
-        candidate = jnp.tanh(candidate)
-        memory = forget * memory + input_ * candidate
-        return (output * jnp.tanh(memory), memory), (input_, forget, candidate, output)
+    def cell(self) -> Cell:
+        """The step of long short-term memory."""
+        return LSTM_CELL
 
 
 class GRU(Recurrent):
@@ -217,20 +207,11 @@ class GRU(Recurrent):
 
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
 
-    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Any]:
+    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Array | None]:
         """Only the reset and update gates' biases can be added up."""
-        size = 2 * self.hidden_size
-        folded = jnp.concatenate([bias_ih[:size] + bias_hh[:size], bias_ih[size:]])
-        return folded, bias_hh[size:]
+        of_candidate = jnp.arange(len(bias_hh)) >= 2 * self.hidden_size
+        return bias_ih + jnp.where(of_candidate, 0, bias_hh), jnp.where(of_candidate, bias_hh, 0)
 
-    def cell(
-        self, carry: Carry, projected: Array, product: Array, recurrent_bias: Any
-    ) -> tuple[Carry, tuple[Array, ...]]:
-        """One step of the gated recurrent unit."""
-        (hidden,) = carry
-        size = 2 * self.hidden_size
-        gates = nn.sigmoid(projected[:, :size] + product[:, :size])
-        reset, update = jnp.split(gates, 2, axis=-1)
-        candidate = jnp.tanh(projected[:, size:] + reset * (product[:, size:] + recurrent_bias))
-        hidden = candidate + update * (hidden - candidate)
-        return (hidden,), (reset, update, candidate)
+    def cell(self) -> Cell:
+        """The step of the gated recurrent unit."""
+        return GRU_CELL

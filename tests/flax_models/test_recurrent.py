@@ -202,3 +202,62 @@ def test_lstm_needs_both_states():
         model.apply(variables, x, None, (jnp.zeros((1, 2, 4)),))
     with pytest.raises(ValueError, match="nonlinearity: expected one of tanh, relu"):
         shapes(RNN(4, nonlinearity="sigmoid"), x)
+
+
+def with_gradient(model, variables, x, initial, lengths, weights):
+    """Gradients of a loss that reads every output and the final state, by variables and state."""
+
+    def loss(variables, x, initial):
+        outputs, state = model.apply(variables, x, lengths, initial)
+        leaves = jax.tree.leaves((outputs, state))
+        return sum((w * leaf).sum() for w, leaf in zip(weights, leaves, strict=True))
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(variables, x, initial)
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([5, 1, 3])], ids=["full", "packed"])
+@pytest.mark.parametrize("cell", [*CELLS, partial(RNN, nonlinearity="relu")])
+def test_own_gradient_is_that_of_autodiff(cell, lengths):
+    model = cell(4, bidirectional=True)
+    x = random(3, 5, 2)
+    variables = random_variables(model, x)
+    outputs, state = model.apply(variables, x)
+    initial = jax.tree.map(lambda leaf: random(*leaf.shape, seed=1), state)
+    weights = [random(*leaf.shape, seed=2) for leaf in jax.tree.leaves((outputs, state))]
+    own, autodiff = (
+        with_gradient(
+            cell(4, bidirectional=True, own_gradient=flag), variables, x, initial, lengths, weights
+        )
+        for flag in (True, False)
+    )
+    for one, other in zip(jax.tree.leaves(own), jax.tree.leaves(autodiff), strict=True):
+        assert np.abs(other).max() > 0
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
+
+
+def test_the_recurrent_weights_gradient_is_one_product():
+    """Outside every scan: the backward walk holds the product with the weight, and no other."""
+    model, x = LSTM(4), random(3, 5, 2)
+    variables = random_variables(model, x)
+
+    def loss(variables):
+        return model.apply(variables, x)[0].sum()
+
+    jaxpr = jax.make_jaxpr(jax.grad(loss))(variables)
+    products = [
+        str(equation.params["jaxpr"]).count("dot_general")
+        for equation in jaxpr.jaxpr.eqns
+        if equation.primitive.name == "scan"
+    ]
+    assert products == [1, 1]
+
+
+def test_forward_mode_needs_autodiff():
+    model, x = GRU(4, own_gradient=False), random(3, 5, 2)
+    variables = random_variables(model, x)
+    _, tangent = jax.jvp(lambda x: model.apply(variables, x)[0], (x,), (np.ones_like(x),))
+    step = 1e-2
+    difference = model.apply(variables, x + step)[0] - model.apply(variables, x - step)[0]
+    np.testing.assert_allclose(tangent, difference / (2 * step), atol=1e-3)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: GRU(4).apply(variables, x)[0], (x,), (np.ones_like(x),))
