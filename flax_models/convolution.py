@@ -1,8 +1,16 @@
 """Convolutions of images [batch, height, width, channels], in the form XLA computes fastest."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from flax_models.winograd import convolve_by_squares
+
+MANY_CHANNELS = 128
+"""From here on fewer multiplications outweigh their sums on CPU (docs/performance.md)."""
 
 
 def convolve(
@@ -15,9 +23,25 @@ def convolve(
 
     Maps smaller than the kernel, as VGG's last ones of 32x32 images, are multiplied densely:
     XLA:CPU takes such a convolution through a scalar loop, and on any backend most of it is zeros.
+    On CPU 3x3 convolutions of many channels are computed by fewer multiplications (winograd.py).
     """
     if stride == (1, 1) and _is_tiny(images.shape[1:3], kernel.shape[:2], padding):
         return _convolve_densely(images, kernel, padding)
+    directly = functools.partial(convolve_directly, stride=stride, padding=padding)
+    if (*kernel.shape[:2], *stride, padding) != (3, 3, 1, 1, 1) or not _is_wide(kernel):
+        return directly(images, kernel)
+    # Under a gradient the tiles, four times the images, are made anew rather than kept.
+    by_squares = jax.checkpoint(convolve_by_squares)
+    return lax.platform_dependent(images, kernel, cpu=by_squares, default=directly)
+
+
+def convolve_directly(
+    images: Float[Array, "batch height width channels"],
+    kernel: Float[Array, "kernel_height kernel_width channels features"],
+    stride: tuple[int, int],
+    padding: int,
+) -> Float[Array, "batch out_height out_width features"]:
+    """XLA's own convolution."""
     return lax.conv_general_dilated(
         images,
         kernel,
@@ -25,6 +49,11 @@ def convolve(
         padding=((padding, padding), (padding, padding)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+
+
+def _is_wide(kernel: Array) -> bool:
+    full_precision = kernel.dtype in (jnp.float32, jnp.float64)
+    return full_precision and min(kernel.shape[2:]) >= MANY_CHANNELS
 
 
 def _is_tiny(size: tuple[int, ...], kernel_size: tuple[int, ...], padding: int) -> bool:

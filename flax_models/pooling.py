@@ -68,19 +68,19 @@ def _max_pool_forward(
 ) -> tuple[Array, tuple[Array, tuple[int, ...]]]:
     """Maxima, and where in its window the first one stands, counted row by row.
 
-    The gradient must not look for the maximum by equality: XLA may compute the images anew for it,
-    with another rounding, and then finds none.
+    Without the barriers XLA may compute the images anew for the comparison, with another rounding,
+    and then no pixel equals its maximum.
     """
-    batch, height, width, channels = images.shape
-    (tall, wide), rows, columns = window, height // window[0], width // window[1]
+    images = jax.lax.optimization_barrier(images)
+    maximum = jax.lax.optimization_barrier(nn.max_pool(images, window, window))
+    batch, rows, columns, channels = maximum.shape
+    tall, wide = window
     windows = images[:, : rows * tall, : columns * wide]
     windows = windows.reshape(batch, rows, tall, columns, wide, channels)
-    maximum = windows[:, :, 0, :, 0]
-    place = jnp.zeros(maximum.shape, jnp.int8)
-    for index in range(1, tall * wide):
+    place = jnp.full(maximum.shape, tall * wide - 1, jnp.int8)
+    for index in reversed(range(tall * wide - 1)):
         pixel = windows[:, :, index // wide, :, index % wide]
-        place = jnp.where(pixel > maximum, index, place).astype(jnp.int8)
-        maximum = jnp.maximum(pixel, maximum)
+        place = jnp.where(pixel == maximum, index, place).astype(jnp.int8)
     return maximum, (place, images.shape)
 
 

@@ -1,18 +1,21 @@
 """Options that mend what XLA does badly by default, where a backend and its version have them."""
 
 import functools
+import math
+import re
 
 import jax
 
 Options = dict[str, str | bool]
 
-# XLA:CPU hands convolutions to YNNPACK, whose weight gradient is 2 to 9 times slower than the path
-# it replaced. This leaves it everything else.
-_CPU_WITHOUT_YNNPACK_CONVOLUTIONS: Options = {
-    "xla_cpu_experimental_ynn_fusion_type": ",".join(
-        f"LIBRARY_FUSION_TYPE_{kind}" for kind in ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
-    )
-}
+# The kinds of work that XLA:CPU may hand to YNNPACK. Its convolutions take up to 9 times as long as
+# the ones they replaced, alone or drawn into an element-wise fusion: none of the kinds below makes
+# them alone, and without ELTWISE none draws them in.
+WIDE = ("REDUCE",)
+NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
+"""YNNPACK takes no convolution of 16 channels, and its element-wise fusions then help."""
+
+NARROW_CHANNELS = 16
 
 
 def compiler_options(lowered: jax.stages.Lowered) -> Options:
@@ -21,17 +24,34 @@ def compiler_options(lowered: jax.stages.Lowered) -> Options:
     Empty where there is nothing to mend: without convolutions they make a step slower (an MLP's
     took 2.5 ms with them and 1.3 ms without).
     """
-    if jax.default_backend() == "cpu" and "stablehlo.convolution" in lowered.as_text():
-        return cpu_convolution_options()
-    return {}
+    if jax.default_backend() != "cpu":
+        return {}
+    text = lowered.as_text()
+    if "stablehlo.convolution" not in text:
+        return {}
+    return cpu_convolution_options(NARROW if _mostly_narrow(text) else WIDE)
+
+
+def _mostly_narrow(text: str) -> bool:
+    """Whether most numbers that convolutions put out lie in maps of few channels."""
+    narrow = total = 0
+    for shape in re.findall(r"stablehlo\.convolution.*-> tensor<((?:\d+x)+)[a-z]", text):
+        *_, channels = sizes = [int(size) for size in shape.split("x")[:-1]]
+        total += math.prod(sizes)
+        narrow += math.prod(sizes) * (channels <= NARROW_CHANNELS)
+    return 2 * narrow > total
 
 
 @functools.cache
-def cpu_convolution_options() -> Options:
-    """Options for convolutions on CPU; empty where this version of XLA does not know them."""
+def cpu_convolution_options(kinds: tuple[str, ...]) -> Options:
+    """YNNPACK for these kinds of work only; empty where this version of XLA does not know them."""
+    options: Options = {
+        "xla_cpu_experimental_ynn_fusion_type": ",".join(
+            f"LIBRARY_FUSION_TYPE_{kind}" for kind in kinds
+        )
+    }
     try:
-        identity = jax.jit(lambda x: x, compiler_options=_CPU_WITHOUT_YNNPACK_CONVOLUTIONS)
-        identity.lower(0.0).compile()
+        jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
     except jax.errors.JaxRuntimeError:
         return {}
-    return _CPU_WITHOUT_YNNPACK_CONVOLUTIONS
+    return options

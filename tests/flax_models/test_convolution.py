@@ -8,8 +8,14 @@ import pytest
 import torch
 from jax import lax
 
-from flax_models.convolution import convolve, convolve_transposed
+from flax_models.convolution import (
+    MANY_CHANNELS,
+    convolve,
+    convolve_directly,
+    convolve_transposed,
+)
 from flax_models.pooling import max_pool
+from flax_models.winograd import convolve_by_squares
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -42,6 +48,47 @@ def test_a_map_smaller_than_its_kernel(size):
         normal(3, *size, 4),
         normal(3, 3, 4, 5),
     )
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 7)])
+def test_fewer_multiplications(size):
+    def reference(images, kernel):
+        return convolve_directly(images, kernel, (1, 1), 1)
+
+    assert_same(convolve_by_squares, reference, normal(2, *size, 3), normal(3, 3, 3, 5))
+
+
+def test_fewer_multiplications_keep_float32_precise():
+    """Against double precision: no more than a few times the rounding of the definition."""
+    images, kernel = normal(2, 8, 8, 256).astype(np.float32), normal(3, 3, 256, 8)
+    kernel = kernel.astype(np.float32)
+
+    def error(convolution):
+        outputs = np.asarray(jax.jit(convolution)(images, kernel))
+        return np.abs(outputs - exact).max() / np.abs(exact).max()
+
+    with jax.enable_x64(True):
+        doubles = images.astype(np.float64), kernel.astype(np.float64)
+        exact = np.asarray(convolve_directly(*doubles, (1, 1), 1))
+        assert exact.dtype == np.float64
+    assert error(convolve_by_squares) < 1e-6
+    assert error(convolve_by_squares) < 8 * error(lambda x, k: convolve_directly(x, k, (1, 1), 1))
+
+
+def test_only_wide_convolutions_on_a_cpu_are_computed_by_squares():
+    def convolutions(channels, stride=1, dtype=jnp.float32):
+        images = jnp.zeros((1, 8, 8, channels), dtype)
+        kernel = jnp.zeros((3, 3, channels, channels), dtype)
+        lowered = jax.jit(lambda x, k: convolve(x, k, (stride, stride), 1)).trace(images, kernel)
+        return [
+            "stablehlo.convolution" in lowered.lower(lowering_platforms=(platform,)).as_text()
+            for platform in ("cpu", "cuda", "tpu")
+        ]
+
+    assert convolutions(MANY_CHANNELS) == [False, True, True]
+    assert convolutions(MANY_CHANNELS // 2) == [True, True, True]
+    assert convolutions(MANY_CHANNELS, stride=2) == [True, True, True]
+    assert convolutions(MANY_CHANNELS, dtype=jnp.bfloat16) == [True, True, True]
 
 
 @pytest.mark.parametrize("extent", [2, 3])

@@ -3,11 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from train import compiler
 
+KINDS = pytest.mark.parametrize("kinds", [compiler.WIDE, compiler.NARROW])
 
-def test_they_change_no_result():
+
+@KINDS
+def test_they_change_no_result(kinds):
     kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 8)).astype(np.float32)
     images = np.random.default_rng(1).normal(size=(2, 16, 16, 4)).astype(np.float32)
 
@@ -20,27 +24,34 @@ def test_they_change_no_result():
         return jnp.sum(outputs**2)
 
     plain = jax.jit(jax.grad(loss))(kernel)
-    mended = jax.jit(jax.grad(loss), compiler_options=compiler.cpu_convolution_options())(kernel)
+    options = compiler.cpu_convolution_options(kinds)
+    mended = jax.jit(jax.grad(loss), compiler_options=options)(kernel)
     np.testing.assert_allclose(mended, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
-    images, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, 2))
+def lowered_convolution(features):
+    images, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, features))
     numbers = ("NHWC", "HWIO", "NHWC")
-    convolution = jax.jit(
+    return jax.jit(
         lambda x: jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
     ).lower(images)
-    product = jax.jit(lambda x: x @ x.swapaxes(-1, -2)).lower(images)
-    assert compiler.compiler_options(convolution) == compiler.cpu_convolution_options()
+
+
+def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
+    product = jax.jit(lambda x: x @ x.swapaxes(-1, -2)).lower(jnp.ones((1, 8, 8, 2)))
+    convolution = lowered_convolution(32)
+    wide, narrow = map(compiler.cpu_convolution_options, (compiler.WIDE, compiler.NARROW))
+    assert compiler.compiler_options(convolution) == wide
+    assert compiler.compiler_options(lowered_convolution(16)) == narrow
     assert compiler.compiler_options(product) == {}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert compiler.compiler_options(convolution) == {}
 
 
-def test_the_versions_with_ynnpack_have_them():
-    assert bool(compiler.cpu_convolution_options()) == (jax.__version_info__ >= (0, 10))
+@KINDS
+def test_the_versions_with_ynnpack_have_them(kinds):
+    assert bool(compiler.cpu_convolution_options(kinds)) == (jax.__version_info__ >= (0, 10))
 
 
-def test_a_version_without_them_gets_none(monkeypatch):
-    monkeypatch.setattr(compiler, "_CPU_WITHOUT_YNNPACK_CONVOLUTIONS", {"xla_no_such_option": "1"})
-    assert compiler.cpu_convolution_options.__wrapped__() == {}
+def test_a_version_without_them_gets_none():
+    assert compiler.cpu_convolution_options(("NO_SUCH_KIND",)) == {}
