@@ -12,6 +12,9 @@ from flax_models.winograd import convolve_by_squares
 MANY_CHANNELS = 128
 """From here on fewer multiplications outweigh their sums on CPU (docs/performance.md)."""
 
+MANY_PRODUCTS = 2**26
+"""Of a pixel's channels and features. With fewer the time won is less than that of compilation."""
+
 
 def convolve(
     images: Float[Array, "batch height width channels"],
@@ -28,7 +31,7 @@ def convolve(
     if stride == (1, 1) and _is_tiny(images.shape[1:3], kernel.shape[:2], padding):
         return _convolve_densely(images, kernel, padding)
     directly = functools.partial(convolve_directly, stride=stride, padding=padding)
-    if (*kernel.shape[:2], *stride, padding) != (3, 3, 1, 1, 1) or not _is_wide(kernel):
+    if (*kernel.shape[:2], *stride, padding) != (3, 3, 1, 1, 1) or not _is_wide(images, kernel):
         return directly(images, kernel)
     # Under a gradient the tiles, four times the images, are made anew rather than kept.
     by_squares = jax.checkpoint(convolve_by_squares)
@@ -51,9 +54,10 @@ def convolve_directly(
     )
 
 
-def _is_wide(kernel: Array) -> bool:
+def _is_wide(images: Array, kernel: Array) -> bool:
     full_precision = kernel.dtype in (jnp.float32, jnp.float64)
-    return full_precision and min(kernel.shape[2:]) >= MANY_CHANNELS
+    many_products = images.size * kernel.shape[-1] >= MANY_PRODUCTS
+    return full_precision and many_products and min(kernel.shape[2:]) >= MANY_CHANNELS
 
 
 def _is_tiny(size: tuple[int, ...], kernel_size: tuple[int, ...], padding: int) -> bool:
