@@ -4,6 +4,7 @@ from flax_models.attention import AdditiveAttention as AdditiveAttention
 from flax_models.attention import DotAttention as DotAttention
 from flax_models.attention import MultiHeadAttention as MultiHeadAttention
 from flax_models.autoencoder import Autoencoder as Autoencoder
+from flax_models.chrono import chrono_init as chrono_init
 from flax_models.cifar_resnet import CifarResNet as CifarResNet
 from flax_models.cifar_resnet import resnet20 as resnet20
 from flax_models.cifar_resnet import resnet32 as resnet32
@@ -24,6 +25,9 @@ from flax_models.error_rates import edit_distance as edit_distance
 from flax_models.error_rates import word_error_rate as word_error_rate
 from flax_models.gan import Discriminator as Discriminator
 from flax_models.gan import Generator as Generator
+from flax_models.many_to_one import CELLS as CELLS
+from flax_models.many_to_one import Cell as Cell
+from flax_models.many_to_one import ManyToOne as ManyToOne
 from flax_models.mlp import MLP as MLP
 from flax_models.polynomial import cubic as cubic
 from flax_models.polynomial import squared_errors_gradient as squared_errors_gradient

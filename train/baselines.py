@@ -31,5 +31,13 @@ def least_squares(
     return _with_intercept(features(splits.test["inputs"])) @ solution
 
 
+def linear_classes(splits: Splits, classes: int) -> np.ndarray:
+    """Classes [N] of the test images by a linear classifier: least squares on their pixels."""
+    scores = least_squares(
+        splits, lambda x: x.reshape(len(x), -1) / 255.0, lambda y: np.eye(classes)[y]
+    )
+    return scores.argmax(-1)
+
+
 def _with_intercept(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([matrix, np.ones((len(matrix), 1))], axis=1, dtype=np.float64)

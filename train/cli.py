@@ -142,9 +142,9 @@ def _join(launch: Launch) -> None:
 def _print_results(folder: Path) -> None:
     summary = json.loads((folder / SUMMARY).read_text())
     print(f"{summary['recipe']}: {in_words(summary['metrics'])}")
-    for name in ("baseline", "coefficients", "five_fold"):
-        if name in summary:
-            print(f"{name}: {json.dumps(summary[name])}")
+    for name, result in summary.items():
+        if name != "metrics" and isinstance(result, dict | list):  # baseline and conclusions
+            print(f"{name}: {json.dumps(result)}")
     print(f"figures: {', '.join(map(str, sorted((folder / 'figures').glob('*.png'))))}")
 
 

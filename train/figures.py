@@ -15,9 +15,13 @@ def save(figure: Figure, path: Path) -> None:
 def learning_curves(history: Sequence[dict[str, float]], path: Path) -> None:
     """One panel a metric, train against validation, over training steps."""
     names = sorted({key.partition("/")[2] for line in history for key in line if "/" in key})
-    figure = Figure(figsize=(5 * len(names), 3.5), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(names)))
-    for axes, name in zip(panels, names, strict=True):
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(5 * columns, 3.5 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(names) :]:
+        axes.axis("off")
+    for axes, name in zip(panels, names, strict=False):
         values: list[float] = []
         for split in ("train", "validation"):
             points = [
@@ -77,3 +81,21 @@ def image_grid(
         axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
         axes.set_title(title, fontsize=8)
     save(figure, path)
+
+
+def surest_mistakes(
+    images: np.ndarray,
+    truth: Sequence[object] | np.ndarray,
+    predicted: Sequence[object] | np.ndarray,
+    confidence: np.ndarray,
+    path: Path,
+) -> None:
+    """The 24 images whose wrong answers were the most confident ones."""
+    wrong = np.flatnonzero(np.asarray(truth) != np.asarray(predicted))
+    surest = wrong[np.argsort(-confidence[wrong])][:24]
+    image_grid(
+        images[surest],
+        [f"{truth[i]} as {predicted[i]} ({confidence[i]:.0%})" for i in surest],
+        path,
+        heading="The most confident mistakes: truth, prediction, probability",
+    )

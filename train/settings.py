@@ -120,7 +120,7 @@ def _describe(kind: Any) -> str:
         return "one of " + ", ".join(map(str, arguments))
     if origin is tuple:
         plural = {int: "integers", float: "numbers"}
-        return f"{plural[arguments[0]]} with commas between"
+        return f"{plural.get(arguments[0]) or _describe(arguments[0])} with commas between"
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
     return names.get(kind, str(kind))
 

@@ -15,21 +15,17 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, UInt8
 
-from data import Splits, load_digits, read_digit
+from data import Splits, load_digits, random_shift, read_digit, standardise_digits
 from flax_models import MLP
 from train import figures
-from train.baselines import least_squares
+from train.baselines import linear_classes
+from train.classification import accuracy, cross_entropy
 from train.optimizers import Optimizer
 from train.recipe import Predict, Recipe, Run, column
 from train.task import Supervised, Task
-
-MEAN, DEVIATION = 0.1307, 0.3081
-"""Of MNIST's training pixels, scaled to [0, 1]."""
 
 
 class DigitClassifier(nn.Module):
@@ -42,8 +38,7 @@ class DigitClassifier(nn.Module):
         self, images: UInt8[Array, "B 28 28 1"], train: bool = False
     ) -> Float[Array, "B 10"]:
         """Logits of the ten digits."""
-        pixels = (images.astype(jnp.float32) / 255 - MEAN) / DEVIATION
-        return MLP((*self.hidden, 10), name="mlp")(pixels, train=train)
+        return MLP((*self.hidden, 10), name="mlp")(standardise_digits(images), train=train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,10 +67,8 @@ class Mnist(Recipe):
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
             module=DigitClassifier(self.hidden),
-            loss=lambda logits, batch: optax.softmax_cross_entropy_with_integer_labels(
-                logits, batch["targets"]
-            ),
-            metrics={"accuracy": lambda logits, batch: logits.argmax(-1) == batch["targets"]},
+            loss=cross_entropy,
+            metrics={"accuracy": accuracy},
             optimizer=optimizer,
             schedule=schedule,
             augment=lambda key, images: random_shift(key, images, self.shift),
@@ -84,43 +77,31 @@ class Mnist(Recipe):
 
     def baseline(self, splits: Splits) -> dict[str, Any]:
         """3. A linear classifier by least squares on the same pixels."""
-        scores = least_squares(
-            splits, lambda x: x.reshape(len(x), -1) / 255.0, lambda y: np.eye(10)[y]
-        )
-        return {"test/accuracy": float(np.mean(scores.argmax(-1) == splits.test["targets"]))}
+        return {"test/accuracy": float(np.mean(linear_classes(splits, 10) == column(splits.test)))}
 
     def draw(self, run: Run) -> None:
         """4. Which digits are taken for which, and the surest mistakes."""
-        images, labels = column(run.splits.test, "inputs"), column(run.splits.test)
-        probabilities = run.predict(images)
-        predicted, confidence = probabilities.argmax(-1), probabilities.max(-1)
-        figures.confusion_matrix(
-            labels, predicted, [str(digit) for digit in range(10)], run.figures / "confusion.png"
-        )
-        wrong = np.flatnonzero(predicted != labels)
-        surest = wrong[np.argsort(-confidence[wrong])][:24]
-        figures.image_grid(
-            images[surest],
-            [f"{labels[i]} as {predicted[i]} ({confidence[i]:.0%})" for i in surest],
-            run.figures / "mistakes.png",
-            heading="The most confident mistakes: true digit, prediction, probability",
-        )
+        draw_mistakes(run)
 
     def answers(self, predict: Predict, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The digit in each image file, of any size, dark on light or light on dark."""
-        for path in inputs:
-            probabilities = predict(read_digit(path)[None])[0]
-            label = int(probabilities.argmax())
-            yield {"input": path, "label": label, "probability": float(probabilities[label])}
+        return digit_answers(predict, inputs)
 
 
-def random_shift(key: Array, images: UInt8[Array, "B H W C"], most: int) -> UInt8[Array, "B H W C"]:
-    """Move each image by up to ``most`` pixels each way, with zeros where it leaves."""
-    batch, height, width, channels = images.shape
-    padded = jnp.pad(images, ((0, 0), (most, most), (most, most), (0, 0)))
-    offsets = jax.random.randint(key, (batch, 2), 0, 2 * most + 1)
+def draw_mistakes(run: Run) -> None:
+    """``confusion.png`` and ``mistakes.png`` of a run that predicts the probabilities of digits."""
+    images, labels = column(run.splits.test, "inputs"), column(run.splits.test)
+    probabilities = run.predict(images)
+    predicted, confidence = probabilities.argmax(-1), probabilities.max(-1)
+    figures.confusion_matrix(
+        labels, predicted, [str(digit) for digit in range(10)], run.figures / "confusion.png"
+    )
+    figures.surest_mistakes(images, labels, predicted, confidence, run.figures / "mistakes.png")
 
-    def crop(image: Array, offset: Array) -> Array:
-        return jax.lax.dynamic_slice(image, (*offset, 0), (height, width, channels))
 
-    return jax.vmap(crop)(padded, offsets)
+def digit_answers(predict: Predict, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The most probable digit of each image file."""
+    for path in inputs:
+        probabilities = predict(read_digit(path)[None])[0]
+        label = int(probabilities.argmax())
+        yield {"input": path, "label": label, "probability": float(probabilities[label])}
