@@ -1,4 +1,4 @@
-"""The three practices as a newcomer runs them: train, look, eval, predict."""
+"""The practices as a newcomer runs them: train, look, eval, predict."""
 
 import json
 
@@ -32,6 +32,11 @@ def mnist(tmp_path_factory):
     return train(tmp_path_factory, "mnist", "--epochs", "15")
 
 
+@pytest.fixture(scope="module")
+def netflix(tmp_path_factory):
+    return train(tmp_path_factory, "netflix", "--epochs", "3", "--rollout-days", "3")
+
+
 def summary(folder):
     return json.loads((folder / "summary.json").read_text())
 
@@ -45,7 +50,9 @@ def answers(folder, *inputs):
 def test_the_list_names_every_recipe():
     done = run("list")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["sine", "boston", "mnist"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "sine", "boston", "mnist", "netflix",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -54,6 +61,7 @@ def test_the_list_names_every_recipe():
         ("sine", {"fit", "learning_curves"}),
         ("boston", {"predictions", "learning_curves"}),
         ("mnist", {"confusion", "mistakes", "learning_curves"}),
+        ("netflix", {"prices", "rollout", "learning_curves"}),
     ],
 )
 def test_a_run_folder_is_complete(practice, figures, request):
@@ -139,3 +147,40 @@ def test_what_is_not_an_image_is_named(mnist, tmp_path):
     done = run("predict", mnist[0], path)
     assert done.returncode == 2
     assert done.stderr == f"error: {path}: not a readable image\n"
+
+
+def test_netflix_stands_beside_persistence(netflix, tmp_path):
+    folder, done = netflix
+    result = summary(folder)
+    metrics, baseline = result["metrics"], result["baseline"]
+    assert metrics["test/persistence_rmse"] == pytest.approx(baseline["test/rmse"], rel=1e-5)
+    assert metrics["test/rmse"] < 1.03 * baseline["test/rmse"]
+    assert metrics["test/mase"] == pytest.approx(metrics["test/mae"] / baseline["test/mae"])
+    assert "baseline: " in done.stdout
+    ahead = result["rollout"]["rmse_by_days_ahead"]
+    assert len(ahead) == 3
+    assert ahead[0] == pytest.approx(metrics["test/rmse"], rel=0.02)  # of all but the last days
+
+    prices = 100 + np.arange(40.0)
+    days = np.datetime64("2024-01-01") + np.arange(40)
+    file = tmp_path / "prices.csv"
+    file.write_text("date,close\n" + "\n".join(map("{},{}".format, days, prices)))
+    given = answers(folder, file)
+    assert [answer["day"] for answer in given] == [1, 2, 3]
+    assert {answer["persistence"] for answer in given} == {139.0}
+    assert all(120 < answer["value"] < 160 for answer in given)
+
+
+def test_netflix_starts_from_persistence_and_reads_no_later_price(tmp_path):
+    """The scaler too: it changes with the training part and with nothing after it."""
+    from train import recipes
+    from train.recipes.netflix import statistics
+
+    splits = recipes.get("netflix").load()
+    for part, changes in ((splits.test, False), (splits.validation, False), (splits.train, True)):
+        other = {name: np.array(array) for name, array in part.items()}
+        other["inputs"][-1] *= np.linspace(1, 2, 30)
+        parts = [other if one is part else one for one in splits[:3]]
+        before, after = statistics(splits), statistics(type(splits)(*parts, splits.source))
+        for name in before:
+            assert (before[name] != after[name]).any() == changes
