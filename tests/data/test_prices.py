@@ -48,7 +48,10 @@ def test_a_later_price_changes_no_earlier_window_and_no_earlier_target(tmp_path,
     for name in ("inputs", "targets"):
         one, two = (np.concatenate([part[name] for part in s[:3]]) for s in (before, after))
         np.testing.assert_array_equal(one[:unchanged], two[:unchanged])
-        assert (one[unchanged:] != two[unchanged:]).any()
+        # the very last price is a target only
+        assert (one[unchanged:] != two[unchanged:]).any() or (name, changed_from) == (
+            "inputs", DAYS - 1,
+        )  # fmt: skip
 
 
 def test_the_embedded_prices_are_netflix():
