@@ -1,4 +1,4 @@
-"""Many to one: the last real step answers, padding never counts; gates that start out open."""
+"""Many to one: the last real step answers, and padding never counts."""
 
 import jax
 import numpy as np
