@@ -8,12 +8,12 @@ import jax
 
 Options = dict[str, str | bool]
 
-# The kinds of work that XLA:CPU may hand to YNNPACK. Its convolutions take up to 9 times as long as
-# the ones they replaced, alone or drawn into an element-wise fusion: none of the kinds below makes
-# them alone, and without ELTWISE none draws them in.
+# The kinds of work that XLA:CPU may hand to YNNPACK, whose convolutions take up to 10 times as long
+# as the ones they replaced. No kind below makes them alone; ELTWISE was seen to draw one into a
+# fusion, and steps with DOT or INDIVIDUAL_DOT took as long as if they did too.
 WIDE = ("REDUCE",)
 NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
-"""YNNPACK takes no convolution of 16 channels, and its element-wise fusions then help."""
+"""YNNPACK takes no convolution of 16 channels, and its element-wise fusions then help in training."""
 
 NARROW_CHANNELS = 16
 

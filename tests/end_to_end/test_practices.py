@@ -171,8 +171,8 @@ def test_netflix_stands_beside_persistence(netflix, tmp_path):
     assert all(120 < answer["value"] < 160 for answer in given)
 
 
-def test_netflix_starts_from_persistence_and_reads_no_later_price(tmp_path):
-    """The scaler too: it changes with the training part and with nothing after it."""
+def test_the_scaler_of_netflix_sees_the_training_part_alone():
+    """That no later price reaches a window: tests/data/test_prices.py."""
     from train import recipes
     from train.recipes.netflix import statistics
 

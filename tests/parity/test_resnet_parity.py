@@ -16,7 +16,7 @@ def images(*shape):
 @pytest.mark.parametrize(
     ("model", "shape"),
     [
-        (CifarResNet(20), (2, 11, 13, 3)),
+        (CifarResNet(20), (3, 17, 19, 3)),
         (CifarResNet(14, shortcut="projection", num_classes=7), (1, 12, 9, 1)),
         (CifarResNet(8), (2, 8, 8, 3)),
         (CifarResNet(20, scan=True, remat=True), (2, 9, 9, 3)),
