@@ -13,7 +13,7 @@ Options = dict[str, str | bool]
 # fusion, and steps with DOT or INDIVIDUAL_DOT took as long as if they did too.
 WIDE = ("REDUCE",)
 NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
-"""YNNPACK takes no convolution of 16 channels, and its element-wise fusions then help in training."""
+"""YNNPACK takes no convolution of 16 channels, and its other fusions then help in training."""
 
 NARROW_CHANNELS = 16
 
