@@ -6,8 +6,8 @@
 
 The parts follow each other in time; only the training part's returns give the scale. Test RMSE,
 seed 0: GRU 10.69, LSTM 10.69, RNN 10.70 dollars, in 4 to 10 seconds of training on two busy CPU
-cores. Persistence, "tomorrow equals today", has 10.68 and wins: the network learns to answer with
-all but today's price.
+cores. Persistence, "tomorrow equals today", has 10.68 and wins. The network begins as persistence,
+and validation chose the first of 30 epochs for each cell: nothing it found holds on later days.
 """
 
 import dataclasses
