@@ -15,7 +15,7 @@ from data import DataError
 from train.checkpoints import latest_in_words
 from train.errors import RunError, UsageError
 from train.fit import fit
-from train.loop import Loop, predictor
+from train.loop import Loop, Predictor
 from train.parallel import DataParallel, use_compilation_cache
 from train.recipe import Recipe, default_folder
 from train.recipes import RECIPES, find
@@ -168,7 +168,7 @@ def _predict(arguments: list[str]) -> int:
         raise UsageError("name a run folder and what to predict for: predict DIR INPUT...")
     folder, *inputs = arguments
     recipe = _recipe_of(Path(folder), [])
-    predict = predictor(recipe.task(None), load_weights(Path(folder)))
+    predict = Predictor(recipe.task(None), load_weights(Path(folder)))
     for answer in recipe.answers(predict, inputs):
         print(json.dumps(answer), flush=True)
     return 0

@@ -17,7 +17,7 @@ from train import figures
 from train.checkpoints import Checkpoints, latest_in_words
 from train.errors import RunError
 from train.log import RunLog
-from train.loop import Guard, Loop, predictor
+from train.loop import Guard, Loop, Predictor
 from train.parallel import DataParallel
 from train.recipe import Recipe, Run, default_folder
 from train.report import Reporter
@@ -102,7 +102,7 @@ def fit(
             weights=Weights(variables),
             splits=splits,
             history=read_history(folder),
-            predict=predictor(task, variables),
+            predict=Predictor(task, variables),
         )
         if not finished:
             conclusions = recipe.conclude(run)  # by every process: it may train further

@@ -170,18 +170,27 @@ class Loop:
         return result
 
 
-def predictor(task: Task, variables: PyTree, batch_size: int = 256) -> Callable[[Any], Any]:
-    """A function that predicts for any number of rows, by batches of one shape, on one device."""
-    step = jax.jit(task.predict)
-    weights = Weights(variables)
+class Predictor:
+    """Predicts for any number of rows, by batches of one shape, on one device.
 
-    def predict(inputs: np.ndarray) -> Any:
-        batches = in_order({"inputs": inputs}, min(batch_size, len(inputs)))
-        outputs = [jax.device_get(step(weights, batch["inputs"])) for batch in batches]
+    Args:
+        task: what predicts.
+        variables: trained ones; a practice may also use them otherwise, as for a beam search.
+        batch_size: rows that are predicted together, at most.
+    """
+
+    def __init__(self, task: Task, variables: PyTree, batch_size: int = 256):
+        self.variables = variables
+        self._batch_size = batch_size
+        self._step = jax.jit(task.predict)
+
+    def __call__(self, inputs: np.ndarray) -> Any:
+        """Outputs for inputs, row by row."""
+        weights = Weights(self.variables)
+        batches = in_order({"inputs": inputs}, min(self._batch_size, len(inputs)))
+        outputs = [jax.device_get(self._step(weights, batch["inputs"])) for batch in batches]
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
         return jax.tree.map(lambda leaf: leaf[: len(inputs)], joined)
-
-    return predict
 
 
 def _one(examples: Examples) -> Examples:

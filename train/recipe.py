@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from data import Examples, Splits, count
 from train.errors import UsageError
+from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.task import Task, Weights
 
@@ -76,16 +77,12 @@ class Recipe(abc.ABC):
         """Save what a person wants to look at into the run's figures."""
 
     @abc.abstractmethod
-    def answers(self, predict: "Predict", inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """One answer for each input that ``flax-models predict`` was given, with its ``input``."""
 
     def steps(self, splits: Splits | None) -> int:
         """Training steps of the whole run; 1 without data, where no schedule is followed."""
         return 1 if splits is None else self.epochs * (count(splits.train) // self.batch_size)
-
-
-Predict = Callable[[np.ndarray], np.ndarray]
-"""From inputs to outputs, row by row, compiled and in batches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +101,7 @@ class Run:
     splits: Splits
     history: list[dict[str, float]]
     """The lines of ``metrics.jsonl``."""
-    predict: Predict
+    predict: Predictor
 
     @property
     def figures(self) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from data import Batches, load_digits
 from train import DataParallel, fit, recipes
-from train.loop import Guard, Loop, predictor
+from train.loop import Guard, Loop, Predictor
 from train.steps import TrainState
 from train.task import Supervised
 
@@ -79,7 +79,7 @@ def test_prediction_takes_any_number_of_rows(splits):
     recipe = recipes.get("mnist")
     loop = Loop(recipe.task(splits), DataParallel(8))
     variables = loop.parallel.to_host(loop.init(0, splits.train).variables)
-    predict = predictor(recipe.task(None), variables, batch_size=64)
+    predict = Predictor(recipe.task(None), variables, batch_size=64)
     images = splits.test["inputs"]
     whole = predict(images)
     assert whole.shape == (500, 10)

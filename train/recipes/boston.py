@@ -23,8 +23,9 @@ from flax_models import MLP
 from train import figures
 from train.baselines import least_squares
 from train.fit import fit
+from train.loop import Predictor
 from train.optimizers import Optimizer
-from train.recipe import Predict, Recipe, Run, column
+from train.recipe import Recipe, Run, column
 from train.report import Reporter
 from train.task import Supervised, Task
 
@@ -132,7 +133,7 @@ class Boston(Recipe):
         axes.legend()
         figures.save(figure, run.figures / "predictions.png")
 
-    def answers(self, predict: Predict, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The price of each row of each CSV file that has the feature columns."""
         for path in inputs:
             table = read_table(path, BOSTON_FEATURES).astype(np.float32)

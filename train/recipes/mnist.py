@@ -23,8 +23,9 @@ from flax_models import MLP
 from train import figures
 from train.baselines import linear_classes
 from train.classification import accuracy, cross_entropy
+from train.loop import Predictor
 from train.optimizers import Optimizer
-from train.recipe import Predict, Recipe, Run, column
+from train.recipe import Recipe, Run, column
 from train.task import Supervised, Task
 
 
@@ -83,7 +84,7 @@ class Mnist(Recipe):
         """4. Which digits are taken for which, and the surest mistakes."""
         draw_mistakes(run)
 
-    def answers(self, predict: Predict, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The digit in each image file, of any size, dark on light or light on dark."""
         return digit_answers(predict, inputs)
 
@@ -99,7 +100,7 @@ def draw_mistakes(run: Run) -> None:
     figures.surest_mistakes(images, labels, predicted, confidence, run.figures / "mistakes.png")
 
 
-def digit_answers(predict: Predict, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+def digit_answers(predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The most probable digit of each image file."""
     for path in inputs:
         probabilities = predict(read_digit(path)[None])[0]

@@ -24,8 +24,9 @@ from data import Splits, count, load_prices, read_closes
 from flax_models import Cell, ManyToOne
 from train import figures
 from train.errors import UsageError
+from train.loop import Predictor
 from train.optimizers import Optimizer
-from train.recipe import Predict, Recipe, Run, column
+from train.recipe import Recipe, Run, column
 from train.task import Supervised, Task
 
 
@@ -173,7 +174,7 @@ class Netflix(Recipe):
         right.legend()
         figures.save(figure, run.figures / "rollout.png")
 
-    def answers(self, predict: Predict, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The prices of the days after the last row of each CSV file, from its last days."""
         for path in inputs:
             closes = read_closes(path, self.window, self.longest_gap)[-self.window :]
@@ -210,7 +211,7 @@ def root_mean_square(errors: np.ndarray) -> np.ndarray:
     return np.sqrt(np.mean(errors**2, axis=0))
 
 
-def rollout(predict: Predict, windows: np.ndarray, days: int) -> np.ndarray:
+def rollout(predict: Predictor, windows: np.ndarray, days: int) -> np.ndarray:
     """Prices [N, days] after windows [N, window], each from predictions of the days before."""
     ahead = []
     for _ in range(days):

@@ -21,8 +21,9 @@ from data import Splits, load_sine
 from flax_models import cubic, squared_errors_gradient
 from train import figures
 from train.errors import UsageError
+from train.loop import Predictor
 from train.optimizers import Optimizer
-from train.recipe import Predict, Recipe, Run
+from train.recipe import Recipe, Run
 from train.steps import Batch, Sums, keep_if, sum_over
 from train.task import Task
 
@@ -124,7 +125,7 @@ class Sine(Recipe):
         axes.legend()
         figures.save(figure, run.figures / "fit.png")
 
-    def answers(self, predict: Predict, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The cubic at each number."""
         for text in inputs:
             try:
