@@ -7,29 +7,39 @@ from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import read_digit, read_image
 from data.prices import load_prices, price_windows, read_closes
+from data.reviews import LABELS, load_reviews, read_reviews
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
 from data.tables import read_table
+from data.vocabulary import NO_CHARACTER, clean, decode, encode, most_frequent_characters
 
 __all__ = [
     "BOSTON_FEATURES",
     "FOLDS",
+    "LABELS",
+    "NO_CHARACTER",
     "Batches",
     "DataError",
     "Examples",
     "Splits",
+    "clean",
     "count",
+    "decode",
+    "encode",
     "in_order",
     "load_boston",
     "load_digits",
     "load_prices",
+    "load_reviews",
     "load_sine",
+    "most_frequent_characters",
     "price_windows",
     "random_shift",
     "read_ahead",
     "read_closes",
     "read_digit",
     "read_image",
+    "read_reviews",
     "read_table",
     "standardise_digits",
 ]

@@ -8,11 +8,12 @@ from train.recipe import Recipe
 from train.recipes.boston import Boston
 from train.recipes.mnist import Mnist
 from train.recipes.netflix import Netflix
+from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.settings import build
 
 RECIPES: dict[str, type[Recipe]] = {
-    recipe.name: recipe for recipe in (Sine, Boston, Mnist, Netflix)
+    recipe.name: recipe for recipe in (Sine, Boston, Mnist, Netflix, Sentiment)
 }
 
 
