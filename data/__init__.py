@@ -1,5 +1,6 @@
 """Where examples come from: loaders of NumPy arrays, and the order of their batches."""
 
+from data.adding import draw_additions, load_adding
 from data.augment_digits import random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
@@ -19,7 +20,9 @@ __all__ = [
     "Examples",
     "Splits",
     "count",
+    "draw_additions",
     "in_order",
+    "load_adding",
     "load_boston",
     "load_digits",
     "load_prices",
