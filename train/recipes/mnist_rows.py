@@ -4,8 +4,8 @@
     flax-models train mnist-rows --cell rnn|lstm|gru
     flax-models train mnist-rows --source tfds --data-dir DIR --epochs 20
 
-A GRU of 128 units. Test accuracy, seed 0, on two busy CPU cores: 97.0 % on the embedded digits in 23
-seconds; on all of MNIST 99.15 % in 264 seconds of 20 epochs.
+A GRU of 128 units. Test accuracy, seed 0, on two busy CPU cores: 97.0 % on the embedded digits in
+23 seconds; on all of MNIST 99.15 % in 264 seconds of 20 epochs.
 """
 
 import dataclasses
