@@ -1,5 +1,6 @@
 """Where examples come from: loaders of NumPy arrays, and the order of their batches."""
 
+from data.adding import draw_additions, load_adding
 from data.augment_digits import random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
@@ -7,7 +8,7 @@ from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import read_digit, read_image
 from data.prices import load_prices, price_windows, read_closes
-from data.reviews import LABELS, load_reviews, read_reviews
+from data.reviews import LABELS, load_reviews
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
 from data.tables import read_table
@@ -25,8 +26,10 @@ __all__ = [
     "clean",
     "count",
     "decode",
+    "draw_additions",
     "encode",
     "in_order",
+    "load_adding",
     "load_boston",
     "load_digits",
     "load_prices",
@@ -39,7 +42,6 @@ __all__ = [
     "read_closes",
     "read_digit",
     "read_image",
-    "read_reviews",
     "read_table",
     "standardise_digits",
 ]

@@ -4,6 +4,7 @@ from flax_models.attention import AdditiveAttention as AdditiveAttention
 from flax_models.attention import DotAttention as DotAttention
 from flax_models.attention import MultiHeadAttention as MultiHeadAttention
 from flax_models.autoencoder import Autoencoder as Autoencoder
+from flax_models.chrono import chrono_init as chrono_init
 from flax_models.cifar_resnet import CifarResNet as CifarResNet
 from flax_models.cifar_resnet import resnet20 as resnet20
 from flax_models.cifar_resnet import resnet32 as resnet32

@@ -1,16 +1,13 @@
 """Reviews as a newcomer runs them: train, look, eval, predict; and what ends in one line."""
 
 import dataclasses
-import json
 
 import jax
 import numpy as np
 import pytest
-from command import run
-from PIL import Image
+from command import answers, assert_complete, assert_eval_repeats, assert_mistake, summary, train
 
 from train import fit
-from train.cli import main
 from train.recipes.sentiment import Sentiment
 from train.report import Reporter
 
@@ -25,19 +22,18 @@ REVIEWS = {
 
 @pytest.fixture(scope="module")
 def sentiment(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "sentiment"
-    done = run("train", "sentiment", "--out", folder, "--epochs", "5")
-    assert done.returncode == 0, done.stderr
-    return folder, done
+    return train(tmp_path_factory, "sentiment", "--epochs", "5")
+
+
+def test_a_run_folder_is_complete(sentiment):
+    assert_complete("sentiment", {"confusion", "readings", "learning_curves"}, *sentiment)
+    assert_eval_repeats(sentiment[0])
 
 
 def test_the_network_learns_what_counting_cannot(sentiment):
-    folder, done = sentiment
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["metrics"]["test/accuracy"] > 0.95
-    assert summary["baseline"]["test/accuracy"] < 0.65
-    assert summary["data"] == "embedded"
-    assert done.stdout.startswith("sentiment: test/")
+    result = summary(sentiment[0])
+    assert result["metrics"]["test/accuracy"] > 0.95
+    assert result["baseline"]["test/accuracy"] < 0.65
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,31 +53,11 @@ def test_shuffled_labels_teach_nothing(tmp_path):
     assert abs(learned.metrics["test/accuracy"] - 0.5) < 0.08
 
 
-def test_the_figures_are_drawn(sentiment):
-    drawn = {path.stem: path for path in (sentiment[0] / "figures").iterdir()}
-    assert drawn.keys() == {"confusion", "readings", "learning_curves"}
-    for path in drawn.values():
-        assert np.asarray(Image.open(path).convert("L")).std() > 5, f"{path.name} is blank"
-
-
-def test_eval_repeats_the_test_metrics(sentiment):
-    folder, _ = sentiment
-    done = run("eval", folder)
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads((folder / "summary.json").read_text())["metrics"]
-    measured = json.loads(done.stdout)
-    for name in ("test/accuracy", "test/loss"):
-        assert measured[name] == pytest.approx(metrics[name], rel=1e-6)
-
-
 def test_texts_are_answered_in_their_order(sentiment):
-    done = run("predict", sentiment[0], *REVIEWS)
-    assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [answer["input"] for answer in answers] == list(REVIEWS)
-    right = [answer["label"] == REVIEWS[answer["input"]] for answer in answers]
-    assert sum(right) >= 4
-    assert all(0.5 <= answer["probability"] <= 1 for answer in answers)
+    got = answers(sentiment[0], *REVIEWS)
+    assert [answer["input"] for answer in got] == list(REVIEWS)
+    assert sum(answer["label"] == REVIEWS[answer["input"]] for answer in got) >= 4
+    assert all(0.5 <= answer["probability"] <= 1 for answer in got)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +67,8 @@ def test_texts_are_answered_in_their_order(sentiment):
         ("Ω Ж", "input 2: 'ω ж' has no character that occurred in training"),
     ],
 )
-def test_what_cannot_be_read_is_named(sentiment, capsys, text, message):
-    assert main(["predict", str(sentiment[0]), "a good one", text]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith(f"error: {message}")
-    assert err.count("\n") == 1
+def test_what_cannot_be_read_is_named(sentiment, text, message):
+    assert_mistake(["predict", sentiment[0], "a good one", text], message)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +83,22 @@ def test_what_cannot_be_read_is_named(sentiment, capsys, text, message):
     ],
     ids=["no tab", "label", "empty", "one class", "not UTF-8", "no file"],
 )
-def test_a_wrong_file_ends_in_one_line(tmp_path, capsys, content, words):
+def test_a_wrong_file_ends_in_one_line(tmp_path, content, words):
     path, out = tmp_path / "reviews.tsv", tmp_path / "run"
     if content is not None:
         path.write_bytes(content)
-    assert main(["train", "sentiment", "--out", str(out), "--source", str(path)]) == 2
-    printed, err = capsys.readouterr()
-    assert printed == ""
-    assert err.startswith(f"error: {path}")
-    assert words in err
-    assert err.count("\n") == 1
+    assert_mistake(["train", "sentiment", "--out", out, "--source", path], str(path), words)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--length=0", "length 0: must be 1 or more"),
+        ("--run-bits=40", "run_bits 40: must be from 1 to 24"),
+        ("--test=nowhere.tsv", "nowhere.tsv: no such file of reviews"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path, option, words):
+    assert_mistake(["train", "sentiment", "--out", tmp_path / "run", option], words)
+    assert not (tmp_path / "run").exists()
