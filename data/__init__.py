@@ -12,7 +12,14 @@ from data.reviews import LABELS, load_reviews
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
 from data.tables import read_table
-from data.vocabulary import NO_CHARACTER, clean, decode, encode, most_frequent_characters
+from data.vocabulary import (
+    NO_CHARACTER,
+    clean,
+    decode,
+    encode,
+    hide_characters,
+    most_frequent_characters,
+)
 
 __all__ = [
     "BOSTON_FEATURES",
@@ -28,6 +35,7 @@ __all__ = [
     "decode",
     "draw_additions",
     "encode",
+    "hide_characters",
     "in_order",
     "load_adding",
     "load_boston",
