@@ -1,8 +1,9 @@
 """Where examples come from: loaders of NumPy arrays, and the order of their batches."""
 
-from data.augment_digits import random_shift
+from data.augment import random_distortion, random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
+from data.captchas import decode_text, fit_image, load_captchas
 from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import read_digit, read_image
@@ -19,12 +20,16 @@ __all__ = [
     "Examples",
     "Splits",
     "count",
+    "decode_text",
+    "fit_image",
     "in_order",
     "load_boston",
+    "load_captchas",
     "load_digits",
     "load_prices",
     "load_sine",
     "price_windows",
+    "random_distortion",
     "random_shift",
     "read_ahead",
     "read_closes",
