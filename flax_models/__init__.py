@@ -4,6 +4,7 @@ from flax_models.attention import AdditiveAttention as AdditiveAttention
 from flax_models.attention import DotAttention as DotAttention
 from flax_models.attention import MultiHeadAttention as MultiHeadAttention
 from flax_models.autoencoder import Autoencoder as Autoencoder
+from flax_models.chrono import chrono_init as chrono_init
 from flax_models.cifar_resnet import CifarResNet as CifarResNet
 from flax_models.cifar_resnet import resnet20 as resnet20
 from flax_models.cifar_resnet import resnet32 as resnet32
@@ -42,6 +43,7 @@ from flax_models.resnet import resnet152 as resnet152
 from flax_models.seq2seq import Seq2Seq as Seq2Seq
 from flax_models.seq2seq_decode import beam_decode as beam_decode
 from flax_models.seq2seq_decode import greedy_decode as greedy_decode
+from flax_models.text_classifier import TextClassifier as TextClassifier
 from flax_models.torch_weights import from_torch as from_torch
 from flax_models.torch_weights import to_torch as to_torch
 from flax_models.unet import UNet as UNet

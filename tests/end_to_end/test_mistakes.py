@@ -1,7 +1,5 @@
 """Every mistake of a user ends with exit 2, one helpful line, and nothing half-written."""
 
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -9,29 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, run
-
-from train.cli import main
+from command import ROOT, assert_mistake, call, run
 
 BOSTON = (ROOT / "data" / "embedded" / "boston.csv").read_text().splitlines()
-
-
-def call(*arguments):
-    """Exit code, stdout and stderr of the command line, in this process: eight devices."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main([str(argument) for argument in arguments])
-    return code, out.getvalue(), err.getvalue()
-
-
-def assert_mistake(arguments, *words):
-    code, out, err = call(*arguments)
-    assert code == 2, err
-    assert out == ""
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
 
 
 @pytest.fixture

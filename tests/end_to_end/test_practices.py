@@ -1,20 +1,11 @@
 """The practices as a newcomer runs them: train, look, eval, predict."""
 
-import json
-
 import numpy as np
 import pytest
-from command import ROOT, run
+from command import ROOT, answers, assert_complete, assert_eval_repeats, run, summary, train
 from PIL import Image
 
 from data import load_digits
-
-
-def train(tmp_path_factory, recipe, *options):
-    folder = tmp_path_factory.mktemp("runs") / recipe
-    done = run("train", recipe, "--out", folder, *options)
-    assert done.returncode == 0, done.stderr
-    return folder, done
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +28,11 @@ def netflix(tmp_path_factory):
     return train(tmp_path_factory, "netflix", "--epochs", "3", "--rollout-days", "3")
 
 
-def summary(folder):
-    return json.loads((folder / "summary.json").read_text())
-
-
-def answers(folder, *inputs):
-    done = run("predict", folder, *inputs)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 def test_the_list_names_every_recipe():
     done = run("list")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        "sine", "boston", "mnist", "netflix", "captcha",
+        "sine", "boston", "mnist", "netflix", "adding", "mnist-rows", "sentiment", "captcha",
     ]  # fmt: skip
 
 
@@ -65,23 +46,7 @@ def test_the_list_names_every_recipe():
     ],
 )
 def test_a_run_folder_is_complete(practice, figures, request):
-    folder, done = request.getfixturevalue(practice)
-    names = {path.name for path in folder.iterdir()}
-    assert names >= {
-        "config.json", "metrics.jsonl", "events", "checkpoints", "model.safetensors", "figures",
-        "summary.json",
-    }  # fmt: skip
-    drawn = {path.stem for path in (folder / "figures").iterdir()}
-    assert drawn == figures
-    for path in (folder / "figures").iterdir():
-        assert np.asarray(Image.open(path).convert("L")).std() > 5, f"{path.name} is blank"
-    assert summary(folder).keys() >= {
-        "recipe", "metrics", "baseline", "steps", "seconds", "compile_seconds",
-        "examples_per_second", "device", "jax", "data", "seed",
-    }  # fmt: skip
-    assert done.stdout.startswith(f"{practice}: test/")
-    assert "\r" not in done.stderr
-    assert "\x1b" not in done.stderr
+    assert_complete(practice, figures, *request.getfixturevalue(practice))
 
 
 def test_the_cubic_reaches_the_least_squares_cubic(sine):
@@ -119,12 +84,7 @@ def test_digits_are_learned(mnist):
 
 
 def test_eval_repeats_the_test_metrics(mnist):
-    done = run("eval", mnist[0])
-    assert done.returncode == 0, done.stderr
-    measured = json.loads(done.stdout)
-    for name, value in summary(mnist[0])["metrics"].items():
-        if name.startswith("test/"):
-            assert measured[name] == pytest.approx(value, rel=1e-6)
+    assert_eval_repeats(mnist[0])
 
 
 def test_digits_are_read_from_pictures_of_any_size_and_polarity(mnist, tmp_path):

@@ -2,9 +2,12 @@
 
     flax-models train captcha
     flax-models train captcha --images 20000 --epochs 1
-    flax-models train captcha --source FOLDER_OR_ZIP --epochs 40 --evaluate-every 4
+    flax-models train captcha --source FOLDER_OR_ZIP --batch-size 24 --epochs 40 --evaluate-every 4 \
+        --distortion 1
 
-LAB NOTE
+780 real captchas of 5 characters (captcha_images_v2), 585 of them for training, by the last
+command: exact match on the 117 of test 98.97 % in the mean of seeds 0 to 4, 98.29 % the worst;
+each misreads ``wgnwp``, and one of them another. 4 to 7.5 minutes on two busy CPU cores.
 """
 
 import dataclasses
@@ -84,7 +87,7 @@ class Captcha(Recipe):
     name = "captcha"
     learns = "to read text in images, by a CRNN with CTC"
     data = "drawn captchas of 4 to 6 characters, or a folder or zip of images named by their label"
-    expected = "TODO"
+    expected = "on 780 real captchas exact match 0.99, 6 minutes"
     monitor = "loss"
 
     source: str = "generated"
