@@ -4,6 +4,15 @@ from data.adding import draw_additions, load_adding
 from data.augment_digits import random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
+from data.digit_words import (
+    LETTER_TOKENS,
+    LONGEST_WORD,
+    PADDING,
+    WORDS,
+    load_digit_words,
+    read_word,
+    spell,
+)
 from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import read_digit, read_image
@@ -15,6 +24,10 @@ from data.tables import read_table
 __all__ = [
     "BOSTON_FEATURES",
     "FOLDS",
+    "LETTER_TOKENS",
+    "LONGEST_WORD",
+    "PADDING",
+    "WORDS",
     "Batches",
     "DataError",
     "Examples",
@@ -24,6 +37,7 @@ __all__ = [
     "in_order",
     "load_adding",
     "load_boston",
+    "load_digit_words",
     "load_digits",
     "load_prices",
     "load_sine",
@@ -34,5 +48,7 @@ __all__ = [
     "read_digit",
     "read_image",
     "read_table",
+    "read_word",
+    "spell",
     "standardise_digits",
 ]

@@ -9,12 +9,13 @@ from train.recipes.adding import Adding
 from train.recipes.boston import Boston
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
+from train.recipes.mnist_words import MnistWords
 from train.recipes.netflix import Netflix
 from train.recipes.sine import Sine
 from train.settings import build
 
 RECIPES: dict[str, type[Recipe]] = {
-    recipe.name: recipe for recipe in (Sine, Boston, Mnist, Netflix, Adding, MnistRows)
+    recipe.name: recipe for recipe in (Sine, Boston, Mnist, Netflix, Adding, MnistRows, MnistWords)
 }
 
 
