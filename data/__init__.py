@@ -4,21 +4,29 @@ from data.adding import draw_additions, load_adding
 from data.augment_digits import random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
+from data.dates import computed_dates
 from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import read_digit, read_image
+from data.parallel_text import Texts, padded, parallel_splits, read_parallel
 from data.prices import load_prices, price_windows, read_closes
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
+from data.subwords import END, PADDING, Subwords
 from data.tables import read_table
 
 __all__ = [
     "BOSTON_FEATURES",
+    "END",
     "FOLDS",
+    "PADDING",
     "Batches",
     "DataError",
     "Examples",
     "Splits",
+    "Subwords",
+    "Texts",
+    "computed_dates",
     "count",
     "draw_additions",
     "in_order",
@@ -27,12 +35,15 @@ __all__ = [
     "load_digits",
     "load_prices",
     "load_sine",
+    "padded",
+    "parallel_splits",
     "price_windows",
     "random_shift",
     "read_ahead",
     "read_closes",
     "read_digit",
     "read_image",
+    "read_parallel",
     "read_table",
     "standardise_digits",
 ]
