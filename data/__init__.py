@@ -10,15 +10,19 @@ from data.errors import DataError
 from data.images import read_digit, read_image
 from data.parallel_text import Texts, padded, parallel_splits, read_parallel
 from data.prices import load_prices, price_windows, read_closes
+from data.reviews import LABELS, load_reviews
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
 from data.subwords import END, PADDING, Subwords
 from data.tables import read_table
+from data.vocabulary import NO_CHARACTER, clean, decode, encode, most_frequent_characters
 
 __all__ = [
     "BOSTON_FEATURES",
     "END",
     "FOLDS",
+    "LABELS",
+    "NO_CHARACTER",
     "PADDING",
     "Batches",
     "DataError",
@@ -26,15 +30,20 @@ __all__ = [
     "Splits",
     "Subwords",
     "Texts",
+    "clean",
     "computed_dates",
     "count",
+    "decode",
     "draw_additions",
+    "encode",
     "in_order",
     "load_adding",
     "load_boston",
     "load_digits",
     "load_prices",
+    "load_reviews",
     "load_sine",
+    "most_frequent_characters",
     "padded",
     "parallel_splits",
     "price_windows",

@@ -13,7 +13,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int
 from matplotlib.figure import Figure
 
@@ -37,7 +36,7 @@ from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
-from train.steps import Batch
+from train.sequences import by_token, cross_entropy, exact, right_tokens, tokens
 from train.task import Supervised, Task
 
 
@@ -204,11 +203,11 @@ class Translate(Recipe):
                 length_penalty=self.length_penalty,
             )
             best = jax.tree.map(lambda leaf: np.asarray(leaf[:, 0]), found)
-            for tokens, length, log_prob, weights in zip(*best, strict=True):
+            for written, length, log_prob, weights in zip(*best, strict=True):
                 if len(answers) == len(rows):
                     break  # rows that fill the last batch
                 row = rows[len(answers)]
-                said = tokens[:length].tolist()
+                said = written[:length].tolist()
                 answers.append(
                     Answer(
                         text=target.decode(said),
@@ -249,7 +248,9 @@ class Translate(Recipe):
             image = axes.imshow(answer.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
             axes.set_xticks(range(len(answer.source_tokens)), answer.source_tokens, rotation=90)
             axes.set_yticks(range(len(answer.target_tokens)), answer.target_tokens)
-            axes.set_title(f"probability {answer.confidence:.2f}", fontsize="medium")
+            axes.set(
+                xlabel="source", ylabel="written", title=f"probability {answer.confidence:.2f}"
+            )
         figure.colorbar(image, ax=figure.axes, shrink=0.4, label="attention")
         figures.save(figure, run.figures / "attention.png")
 
@@ -263,37 +264,6 @@ class Translate(Recipe):
                 raise UsageError(f"{text!r}: training showed nothing of it; is it the language?")
             (answer,) = self.translate(predict.variables, [text])
             yield {"input": text, "text": answer.text, "confidence": answer.confidence}
-
-
-def cross_entropy(logits: Array, batch: Batch) -> Float[Array, "B"]:
-    """Summed over the tokens of a target, so that each token of a batch weighs the same."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
-    return jnp.where(batch["targets"] != PADDING, losses, 0.0).sum(axis=1)
-
-
-def right_tokens(logits: Array, batch: Batch) -> Float[Array, "B"]:
-    """Tokens of a target that are the most probable after the true ones before them."""
-    right = (logits.argmax(-1) == batch["targets"]) & (batch["targets"] != PADDING)
-    return right.sum(axis=1).astype(jnp.float32)
-
-
-def tokens(_: Array, batch: Batch) -> Float[Array, "B"]:
-    """Tokens of a target, its end among them."""
-    return (batch["targets"] != PADDING).sum(axis=1).astype(jnp.float32)
-
-
-def exact(logits: Array, batch: Batch) -> Float[Array, "B"]:
-    """1 where every token is right, which is where greedy decoding gives the target: else 0."""
-    return (right_tokens(logits, batch) == tokens(logits, batch)).astype(jnp.float32)
-
-
-def by_token(means: dict[str, float]) -> dict[str, float]:
-    """Loss and accuracy by token, from sums by text."""
-    return {
-        "loss": means["loss"] / means["tokens"],
-        "token_accuracy": means["token_accuracy"] / means["tokens"],
-        "exact_match": means["exact_match"],
-    }
 
 
 def bleu(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
