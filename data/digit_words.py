@@ -6,13 +6,14 @@ import numpy as np
 
 from data.digits import load_digits
 from data.splits import Splits
+from data.subwords import END, PADDING
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = "".join(sorted(set("".join(WORDS))))
-PADDING, START, END = range(3)
-"""Tokens that no letter has; the letters follow."""
+FIRST_LETTER = END + 1
+"""Token of the first of ``LETTERS``; an unknown letter needs none."""
 
-LETTER_TOKENS = 3 + len(LETTERS)
+LETTER_TOKENS = FIRST_LETTER + len(LETTERS)
 """Size of the vocabulary."""
 
 LONGEST_WORD = max(map(len, WORDS)) + 1
@@ -42,7 +43,7 @@ def spell(digits: np.ndarray) -> np.ndarray:
     """
     table = np.full((len(WORDS), LONGEST_WORD), PADDING, np.int32)
     for row, word in zip(table, WORDS, strict=True):
-        row[: len(word) + 1] = [*(START + 2 + LETTERS.index(letter) for letter in word), END]
+        row[: len(word) + 1] = [*(FIRST_LETTER + LETTERS.index(letter) for letter in word), END]
     return table[digits]
 
 
@@ -52,5 +53,5 @@ def read_word(tokens: Sequence[int] | np.ndarray) -> str:
     for token in map(int, tokens):
         if token == END:
             break
-        text += LETTERS[token - 3] if token >= 3 else "?"
+        text += LETTERS[token - FIRST_LETTER] if token >= FIRST_LETTER else "?"
     return text

@@ -46,6 +46,7 @@ from flax_models.resnet import resnet152 as resnet152
 from flax_models.seq2seq import Seq2Seq as Seq2Seq
 from flax_models.seq2seq_decode import beam_decode as beam_decode
 from flax_models.seq2seq_decode import greedy_decode as greedy_decode
+from flax_models.text_classifier import TextClassifier as TextClassifier
 from flax_models.torch_weights import from_torch as from_torch
 from flax_models.torch_weights import to_torch as to_torch
 from flax_models.unet import UNet as UNet

@@ -1,10 +1,13 @@
 """Figures that several practices share. Drawn without pyplot, which keeps global state."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -99,3 +102,13 @@ def surest_mistakes(
         path,
         heading="The most confident mistakes: truth, prediction, probability",
     )
+
+
+def drawable(character: str) -> str:
+    """The character, or its name where matplotlib's own font lacks it: "han" for a Hangul syllable.
+
+    Boxes would say nothing, and a font that has every script is not to be expected.
+    """
+    if ord(character) in FT2Font(findfont("DejaVu Sans")).get_charmap():
+        return character
+    return unicodedata.name(character, "?").split()[-1].lower()

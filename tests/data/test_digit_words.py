@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from data import LETTER_TOKENS, LONGEST_WORD, PADDING, WORDS, load_digit_words, read_word, spell
+from data import (
+    END,
+    LETTER_TOKENS,
+    LONGEST_WORD,
+    PADDING,
+    WORDS,
+    load_digit_words,
+    read_word,
+    spell,
+)
 
 
 def test_every_word_is_spelled_and_read_again():
@@ -13,13 +22,13 @@ def test_every_word_is_spelled_and_read_again():
     assert tokens.max() == LETTER_TOKENS - 1
     assert len(np.unique(tokens, axis=0)) == 10
     for row, word in zip(tokens, WORDS, strict=True):
-        assert (row == 2).argmax() == len(word)  # the end, right after the letters
+        assert (row == END).argmax() == len(word)  # the end, right after the letters
         assert (row[len(word) + 1 :] == PADDING).all()
 
 
 def test_what_is_no_letter_reads_as_a_question_mark():
     assert read_word([PADDING, *spell(np.array([1]))[0]]) == "?one"
-    assert read_word([2]) == ""
+    assert read_word([END]) == ""
 
 
 def test_images_keep_their_digit():
