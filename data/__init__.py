@@ -1,16 +1,28 @@
 """Where examples come from: loaders of NumPy arrays, and the order of their batches."""
 
 from data.adding import draw_additions, load_adding
-from data.augment_digits import random_shift
+from data.augment import random_distortion, random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
+from data.captchas import decode_text, fit_image, load_captchas
+from data.dates import computed_dates
+from data.digit_words import (
+    LETTER_TOKENS,
+    LONGEST_WORD,
+    WORDS,
+    load_digit_words,
+    read_word,
+    spell,
+)
 from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import read_digit, read_image
+from data.parallel_text import Texts, padded, parallel_splits, read_parallel
 from data.prices import load_prices, price_windows, read_closes
 from data.reviews import LABELS, load_reviews
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
+from data.subwords import END, PADDING, Subwords
 from data.tables import read_table
 from data.vocabulary import (
     NO_CHARACTER,
@@ -23,33 +35,51 @@ from data.vocabulary import (
 
 __all__ = [
     "BOSTON_FEATURES",
+    "END",
     "FOLDS",
     "LABELS",
+    "LETTER_TOKENS",
+    "LONGEST_WORD",
     "NO_CHARACTER",
+    "PADDING",
+    "WORDS",
     "Batches",
     "DataError",
     "Examples",
     "Splits",
+    "Subwords",
+    "Texts",
     "clean",
+    "computed_dates",
     "count",
     "decode",
+    "decode_text",
     "draw_additions",
     "encode",
+    "fit_image",
     "hide_characters",
     "in_order",
     "load_adding",
     "load_boston",
+    "load_captchas",
+    "load_digit_words",
     "load_digits",
     "load_prices",
     "load_reviews",
     "load_sine",
     "most_frequent_characters",
+    "padded",
+    "parallel_splits",
     "price_windows",
+    "random_distortion",
     "random_shift",
     "read_ahead",
     "read_closes",
     "read_digit",
     "read_image",
+    "read_parallel",
     "read_table",
+    "read_word",
+    "spell",
     "standardise_digits",
 ]

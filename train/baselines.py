@@ -42,6 +42,40 @@ def linear_classes(splits: Splits, classes: int) -> np.ndarray:
     return scores.argmax(-1)
 
 
+def most_similar(known: np.ndarray, asked: np.ndarray, vocabulary: int) -> np.ndarray:
+    """For each asked row of tokens [N, S] the known row [M, S] that shares the most with it.
+
+    Rows are alike by the cosine of their token counts, each weighed by the token's rarity among the
+    known rows, log(M / rows that hold it) (Salton and Buckley 1988). Token 0 does not count: it
+    fills rows.
+
+    Returns:
+        Indices [N] of known rows.
+    """
+    holds = sum(_counts(some, vocabulary).astype(bool).sum(axis=0) for some in _blocks(known))
+    rarity = np.log(len(known) / np.maximum(holds, 1))
+
+    def directions(rows: np.ndarray) -> np.ndarray:
+        weighed = _counts(rows, vocabulary) * rarity
+        norms = np.linalg.norm(weighed, axis=1, keepdims=True)
+        return (weighed / np.maximum(norms, 1e-9)).astype(np.float32)
+
+    questions = directions(asked)
+    likeness = [questions @ directions(some).T for some in _blocks(known)]
+    return np.concatenate(likeness, axis=1).argmax(axis=1)
+
+
+def _blocks(rows: np.ndarray, size: int = 4096) -> list[np.ndarray]:
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
+
+
+def _counts(rows: np.ndarray, vocabulary: int) -> np.ndarray:
+    """How often each row [N, S] holds each token but 0, [N, vocabulary]."""
+    counts = np.zeros((len(rows), vocabulary), np.float32)
+    np.add.at(counts, (np.arange(len(rows))[:, None], rows), rows > 0)
+    return counts
+
+
 def naive_bayes(splits: Splits, classes: int, longest_run: int) -> np.ndarray:
     """Classes [N] of the test texts by multinomial naive Bayes over runs of characters.
 

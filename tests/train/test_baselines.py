@@ -1,9 +1,9 @@
-"""Naive Bayes, worked by hand."""
+"""Naive Bayes and the most similar row, worked by hand."""
 
 import numpy as np
 
 from data import Splits, encode, load_reviews
-from train.baselines import naive_bayes
+from train.baselines import most_similar, naive_bayes
 
 
 def examples(texts, labels):
@@ -33,3 +33,10 @@ def test_the_grammar_of_reviews_gives_naive_bayes_little_to_count():
     for longest_run in (1, 2, 3):
         predicted = naive_bayes(splits, 2, longest_run)
         assert np.mean(predicted == splits.test["targets"]) < 0.65
+
+
+def test_the_most_similar_row_shares_the_rare_tokens():
+    """Token 1 stands in every known row, and weighs nothing; 0 fills."""
+    known = np.array([[1, 2, 3, 0], [1, 4, 0, 0], [1, 2, 2, 5]])
+    asked = np.array([[4, 1, 1, 1], [3, 1, 2, 0], [1, 5, 2, 0]])
+    np.testing.assert_array_equal(most_similar(known, asked, 6), [1, 0, 2])
