@@ -43,7 +43,7 @@ from train.task import Supervised, Task
 PADDING, UNKNOWN, FIRST_CHARACTER = 0, 1, 2
 """Tokens; the characters of the vocabulary follow in their order."""
 
-DRAWN, CANDIDATES, SHORTEST_DRAWN, LONGEST_DRAWN = 6, 100, 16, 60
+DRAWN, CANDIDATES, SHORTEST_DRAWN, LONGEST_DRAWN = 6, 100, 16, 80
 """Reviews in the figure of readings, out of so many, and how many characters they may have."""
 
 
@@ -191,8 +191,13 @@ def draw_readings(run: Run) -> None:
     if not len(short):
         return
     along = readings(run.predict, texts[short])
-    turns = [np.ptp(praise[SHORTEST_DRAWN // 2 :]) for praise in along]
-    turned = np.argsort(turns)[::-1][:DRAWN]
+    turns = np.array([np.ptp(praise[SHORTEST_DRAWN // 2 :]) for praise in along])
+    order = np.argsort(-turns)
+    turned = [
+        place
+        for label in range(len(LABELS))
+        for place in order[labels[short[order]] == label][: DRAWN // len(LABELS)]
+    ]
     figure = Figure(figsize=(12, 2.2 * len(turned)), layout="constrained")
     panels = figure.subplots(len(turned), 1, squeeze=False)[:, 0]
     for axes, place in zip(panels, turned, strict=True):
