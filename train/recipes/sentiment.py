@@ -1,11 +1,18 @@
 """Praise or blame of a review, read character by character, in Korean or English.
 
     flax-models train sentiment
-    flax-models train sentiment --source FILE.tsv --test FILE.tsv
+    flax-models train sentiment --source naver_reviews_train.tsv --test naver_reviews_test.tsv \\
+        --epochs 2 --batch-size 128 --embedding-size 64 --run-bits 17 --dropout-rate 0.5 \\
+        --hidden-share 0.1 --learning-rate 2e-3 --weight-decay 0.1
 
 The embedded reviews come from a grammar in which negation, a verdict on a claim, and "but" decide.
 Test accuracy, seed 0: 100 % in 25 seconds of training on two busy CPU cores; naive Bayes over runs
 of one to three characters has 53.4 %, because no word says by itself which side it is on.
+
+Real reviews are mostly a matter of words. On 10,000 Korean ones (Naver, 45,003 to train on), seed
+0, 2.5 minutes on the same cores, the network has 85.4 % and naive Bayes 85.2 %: no difference
+that such a test could show (its standard error is 0.35 %). On validation a GRU over characters alone
+stayed at 81.5 %; the runs are what brought it to 86.
 """
 
 import dataclasses
@@ -110,6 +117,9 @@ class Sentiment(Recipe):
                 raise UsageError(f"{field} {getattr(self, field)}: must be 1 or more")
         if not 1 <= self.run_bits <= 24:
             raise UsageError(f"run_bits {self.run_bits}: must be from 1 to 24")
+        for field in ("dropout_rate", "hidden_share"):
+            if not 0 <= getattr(self, field) < 1:
+                raise UsageError(f"{field} {getattr(self, field)}: a share, from 0 to below 1")
 
     def load(self) -> Splits:
         """1. Data: code points int32 [N, length] and labels [N], 0 blame and 1 praise."""
