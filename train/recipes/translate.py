@@ -61,10 +61,11 @@ class TeacherForced(nn.Module):
 
 
 class Answer(NamedTuple):
-    """A decoded text, how probable it was, and what the network looked at for each token."""
+    """A decoded text, how sure the network was, and what it looked at for each token."""
 
     text: str
     confidence: float
+    """Probability of a token, its end among them: the geometric mean."""
     source_tokens: list[str]
     target_tokens: list[str]
     weights: np.ndarray
@@ -211,7 +212,7 @@ class Translate(Recipe):
                 answers.append(
                     Answer(
                         text=target.decode(said),
-                        confidence=float(np.exp(log_prob)),
+                        confidence=float(np.exp(log_prob / (length + 1))),
                         source_tokens=[source.tokens[number] for number in row],
                         target_tokens=[target.tokens[number] for number in [*said, END]],
                         weights=weights[: length + 1, : len(row)],
@@ -249,7 +250,7 @@ class Translate(Recipe):
             axes.set_xticks(range(len(answer.source_tokens)), answer.source_tokens, rotation=90)
             axes.set_yticks(range(len(answer.target_tokens)), answer.target_tokens)
             axes.set(
-                xlabel="source", ylabel="written", title=f"probability {answer.confidence:.2f}"
+                xlabel="source", ylabel="written", title=f"confidence {answer.confidence:.2f}"
             )
         figure.colorbar(image, ax=figure.axes, shrink=0.4, label="attention")
         figures.save(figure, run.figures / "attention.png")
