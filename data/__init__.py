@@ -1,10 +1,19 @@
 """Where examples come from: loaders of NumPy arrays, and the order of their batches."""
 
 from data.adding import draw_additions, load_adding
-from data.augment_digits import random_shift
+from data.augment import random_distortion, random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
+from data.captchas import decode_text, fit_image, load_captchas
 from data.dates import computed_dates
+from data.digit_words import (
+    LETTER_TOKENS,
+    LONGEST_WORD,
+    WORDS,
+    load_digit_words,
+    read_word,
+    spell,
+)
 from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import read_digit, read_image
@@ -22,8 +31,11 @@ __all__ = [
     "END",
     "FOLDS",
     "LABELS",
+    "LETTER_TOKENS",
+    "LONGEST_WORD",
     "NO_CHARACTER",
     "PADDING",
+    "WORDS",
     "Batches",
     "DataError",
     "Examples",
@@ -34,11 +46,15 @@ __all__ = [
     "computed_dates",
     "count",
     "decode",
+    "decode_text",
     "draw_additions",
     "encode",
+    "fit_image",
     "in_order",
     "load_adding",
     "load_boston",
+    "load_captchas",
+    "load_digit_words",
     "load_digits",
     "load_prices",
     "load_reviews",
@@ -47,6 +63,7 @@ __all__ = [
     "padded",
     "parallel_splits",
     "price_windows",
+    "random_distortion",
     "random_shift",
     "read_ahead",
     "read_closes",
@@ -54,5 +71,7 @@ __all__ = [
     "read_image",
     "read_parallel",
     "read_table",
+    "read_word",
+    "spell",
     "standardise_digits",
 ]

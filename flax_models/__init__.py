@@ -4,6 +4,9 @@ from flax_models.attention import AdditiveAttention as AdditiveAttention
 from flax_models.attention import DotAttention as DotAttention
 from flax_models.attention import MultiHeadAttention as MultiHeadAttention
 from flax_models.autoencoder import Autoencoder as Autoencoder
+from flax_models.captioner import Captioner as Captioner
+from flax_models.captioner_decode import beam_caption as beam_caption
+from flax_models.captioner_decode import greedy_caption as greedy_caption
 from flax_models.chrono import chrono_init as chrono_init
 from flax_models.cifar_resnet import CifarResNet as CifarResNet
 from flax_models.cifar_resnet import resnet20 as resnet20

@@ -30,6 +30,13 @@ def check_tokens(name: str, tokens: Int[Array, "batch steps"], vocabulary: int) 
             )
 
 
+def after_start(target: Int[Array, "batch steps"], start_id: int) -> Int[Array, "batch steps"]:
+    """What a decoder reads under teacher forcing: `start_id`, and the target without its last."""
+    target = jnp.asarray(target)
+    start = jnp.full_like(target[:, :1], start_id)
+    return jnp.concatenate([start, target[:, :-1]], axis=1)
+
+
 class Memory(NamedTuple):
     """What the decoder sees of a source: a vector of every real step, and which steps are real."""
 
@@ -114,9 +121,7 @@ class Seq2Seq(nn.Module):
             raise ValueError(
                 f"target: expected [{jnp.shape(source)[0]}, steps], got {jnp.shape(target)}"
             )
-        target = jnp.asarray(target)
-        start = jnp.full_like(target[:, :1], self.start_id)
-        inputs = jnp.concatenate([start, target[:, :-1]], axis=1)
+        inputs = after_start(target, self.start_id)
         logits, weights, _ = self.decode(inputs, memory, state, train)
         return logits, weights
 

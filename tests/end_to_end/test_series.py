@@ -1,4 +1,4 @@
-"""Practices of sequences as a newcomer runs them: adding, mnist-rows."""
+"""Practices of sequences as a newcomer runs them: adding, mnist-rows, mnist-words."""
 
 import dataclasses
 
@@ -8,9 +8,10 @@ import pytest
 from command import answers, assert_complete, assert_eval_repeats, assert_mistake, summary, train
 from PIL import Image
 
-from data import load_digits
+from data import WORDS, load_digits, spell
 from train import fit, recipes
 from train.recipes.mnist_rows import MnistRows
+from train.recipes.mnist_words import exactly_right, surprise
 from train.report import Reporter
 
 TINY_ROWS = {"epochs": 4, "hidden_size": 32, "batch_size": 40}
@@ -30,11 +31,20 @@ def mnist_rows(tmp_path_factory):
     return train(tmp_path_factory, "mnist-rows", *options)
 
 
+@pytest.fixture(scope="module")
+def mnist_words(tmp_path_factory):
+    return train(
+        tmp_path_factory, "mnist-words", "--epochs", "3", "--batch-size", "40", "--clip-norm",
+        "none", "--warmup", "0.2",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("practice", "figures"),
     [
-        ("adding", {"gradients", "error_by_length", "learning_curves"}),
+        ("adding", {"adding", "learning_curves"}),
         ("mnist-rows", {"confusion", "mistakes", "row_by_row", "learning_curves"}),
+        ("mnist-words", {"words", "mistakes", "candidates", "learning_curves"}),
     ],
 )
 def test_a_run_folder_is_complete(practice, figures, request):
@@ -93,6 +103,8 @@ def test_what_is_not_a_sequence_is_named(adding, text, words):
         (["adding", "--cells", "gru,elman"], ["--cells: expected one of rnn, lstm, gru"]),
         (["adding", "--source", "tfds"], ["source 'tfds'", "leave --source out"]),
         (["mnist-rows", "--cell", "elman"], ["--cell: expected one of rnn, lstm, gru"]),
+        (["mnist-words", "--cell", "elman"], ["--cell: expected one of rnn, lstm, gru"]),
+        (["mnist-words", "--beam-width", "0"], ["beam_width 0: must be 1 or more"]),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, arguments, words):
@@ -110,19 +122,64 @@ def test_each_step_draws_other_sequences_and_the_same_ones_when_repeated():
     assert losses[0] == losses[2] != losses[1]
 
 
-def test_a_row_reader_reads_rows(mnist_rows, tmp_path):
-    folder, _ = mnist_rows
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Files of the first test digits in another size, and their labels."""
+    digits, folder = load_digits().test, tmp_path_factory.mktemp("pictures")
+    paths = [folder / f"{index}.png" for index in range(10)]
+    for path, pixels in zip(paths, digits["inputs"], strict=False):
+        Image.fromarray(pixels[..., 0]).resize((90, 80)).save(path)
+    return paths, digits["targets"][:10].tolist()
+
+
+def test_digits_are_read_row_by_row(mnist_rows, pictures):
+    folder, (paths, labels) = mnist_rows[0], pictures
     assert summary(folder)["metrics"]["test/accuracy"] > 0.6
-    digits, paths = load_digits().test, []
-    for index in range(5):
-        paths.append(tmp_path / f"{index}.png")
-        Image.fromarray(digits["inputs"][index, ..., 0]).resize((90, 80)).save(paths[-1])
     got = answers(folder, *paths)
     assert [line["input"] for line in got] == list(map(str, paths))
-    right = [line["label"] == int(y) for line, y in zip(got, digits["targets"], strict=False)]
-    assert sum(right) >= 3
-    (tmp_path / "letter.png").write_text("no image")
-    assert_mistake(["predict", folder, tmp_path / "letter.png"], "not a readable image")
+    assert sum(line["label"] == label for line, label in zip(got, labels, strict=True)) >= 5
+
+
+def test_words_are_read_and_a_beam_is_compared_with_greedy(mnist_words, pictures):
+    folder, (paths, labels) = mnist_words[0], pictures
+    result = summary(folder)
+    decoding = result["decoding"]
+    # told the letters before each one or not, greedy reads the same words
+    assert decoding["greedy"]["accuracy"] == pytest.approx(result["metrics"]["test/accuracy"])
+    assert result["metrics"]["test/accuracy"] > 0.6
+    assert decoding["beam"]["accuracy"] > 0.6
+    assert decoding["beam"]["mean_probability"] >= decoding["greedy"]["mean_probability"] - 1e-6
+    got = answers(folder, *paths)
+    assert [line["input"] for line in got] == list(map(str, paths))
+    assert all(0 < line["confidence"] <= 1 for line in got)
+    words = [WORDS[label] for label in labels]
+    assert sum(line["text"] == word for line, word in zip(got, words, strict=True)) >= 5
+
+
+@pytest.mark.parametrize("practice", ["mnist_rows", "mnist_words"])
+def test_what_is_not_an_image_is_named(practice, request, tmp_path):
+    folder, _ = request.getfixturevalue(practice)
+    path = tmp_path / "letter.png"
+    path.write_text("no image")
+    assert_mistake(["predict", folder, path], f"{path}: not a readable image")
+
+
+def test_a_word_loss_counts_no_padding():
+    logits = np.random.default_rng(0).normal(size=(2, 6, 18)).astype(np.float32)
+    batch = {"targets": spell(np.array([1, 7]))}  # three and five letters, and their ends
+    log_probs = np.asarray(jax.nn.log_softmax(logits))
+    for row, count in ((0, 4), (1, 6)):
+        expected = -sum(log_probs[row, n, batch["targets"][row, n]] for n in range(count))
+        assert surprise(logits, batch)[row] == pytest.approx(expected, rel=1e-5)
+    other = logits.copy()
+    other[0, 4:] += 10 * np.arange(18)
+    np.testing.assert_array_equal(surprise(other, batch), surprise(logits, batch))
+    right = 20 * np.eye(18, dtype=np.float32)[batch["targets"]]
+    right[0, 4:] = other[0, 4:]
+    np.testing.assert_array_equal(exactly_right(right, batch), [1, 1])
+    right[1, 5] = 0
+    right[1, 5, 3] = 1
+    np.testing.assert_array_equal(exactly_right(right, batch), [1, 0])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

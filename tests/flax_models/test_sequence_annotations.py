@@ -40,6 +40,16 @@ CALLS = """
         for decode in (fm.greedy_decode, fm.beam_decode):
             check(lambda v, s: decode(model, v, s, max_length=3), variables, source)
 
+    for cell in ("rnn", "lstm", "gru"):
+        model = fm.Captioner(4, cell, (2, 3), 3, 4)
+        variables = check(model.init, key, images, target % 4)
+        check(model.apply, variables, images, target)
+        for decode in (fm.greedy_caption, fm.beam_caption):
+            check(lambda v, i: decode(model, v, i, max_length=3), variables, images)
+    layer = fm.GRU(4)
+    params = check(layer.init, key, x)["params"]
+    check(lambda k, p: fm.chrono_init(k, p, layer, 9), jax.random.PRNGKey(0), params)
+
     mask = jnp.ones((2, 1, 7), bool)
     for model in (fm.AdditiveAttention(3), fm.DotAttention(True), fm.MultiHeadAttention(1)):
         check(model.apply, check(model.init, key, x, x, x), x, x, x, mask)

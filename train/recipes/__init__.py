@@ -7,8 +7,10 @@ from train.errors import UsageError
 from train.recipe import Recipe
 from train.recipes.adding import Adding
 from train.recipes.boston import Boston
+from train.recipes.captcha import Captcha
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
+from train.recipes.mnist_words import MnistWords
 from train.recipes.netflix import Netflix
 from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
@@ -17,7 +19,18 @@ from train.settings import build
 
 RECIPES: dict[str, type[Recipe]] = {
     recipe.name: recipe
-    for recipe in (Sine, Boston, Mnist, Netflix, Adding, MnistRows, Sentiment, Translate)
+    for recipe in (
+        Sine,
+        Boston,
+        Mnist,
+        Netflix,
+        Adding,
+        MnistRows,
+        MnistWords,
+        Sentiment,
+        Translate,
+        Captcha,
+    )
 }
 
 
