@@ -85,8 +85,8 @@ def parallel_splits(
     A longer pair is left out of training, and cut for the metrics of validation and test.
 
     Returns:
-        ``inputs`` [N, S + T], the source tokens and then the target's, and ``targets`` [N, T], both
-        int32 and filled with ``PADDING``, the target ended by ``END``.
+        ``inputs`` [N, S] and ``targets`` [N, T], the latter ended by ``END``; both are int32 and
+        filled with ``PADDING``.
     """
     tokens = [
         [(source.encode(left), [*target.encode(right), END]) for left, right in pairs]
@@ -101,8 +101,10 @@ def parallel_splits(
 
 
 def _examples(pairs: Sequence[tuple[list[int], list[int]]], *steps: int) -> Examples:
-    sources, targets = (padded([pair[side] for pair in pairs], steps[side]) for side in (0, 1))
-    return {"inputs": np.concatenate([sources, targets], axis=1), "targets": targets}
+    return {
+        name: padded([pair[side] for pair in pairs], steps[side])
+        for side, name in enumerate(("inputs", "targets"))
+    }
 
 
 def padded(rows: Sequence[Sequence[int]], steps: int) -> np.ndarray:

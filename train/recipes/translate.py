@@ -36,28 +36,24 @@ from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
-from train.sequences import by_token, cross_entropy, exact, right_tokens, tokens
-from train.task import Supervised, Task
+from train.sequences import TeacherForced, by_token, cross_entropy, exact, right_tokens, tokens
+from train.task import Task
 
 
-class TeacherForced(nn.Module):
-    """Logits of every target token from the source and the target tokens before it.
-
-    A row holds the source tokens and then the target's, each filled with ``PADDING``, because a
-    batch has one array of inputs.
-    """
+class Translator(nn.Module):
+    """A source and a target, each filled with ``PADDING``, to logits of every target token."""
 
     network: Seq2Seq
-    target_steps: int
 
     @nn.compact
     def __call__(
-        self, tokens: Int[Array, "B steps"], train: bool = False
-    ) -> Float[Array, "B target_steps vocabulary"]:
-        """Logits; those of padding mean nothing."""
-        source, target = jnp.split(tokens, [tokens.shape[1] - self.target_steps], axis=1)
-        lengths = (source != PADDING).sum(axis=1)
-        return self.network(source, target, lengths, train=train)[0]
+        self,
+        source_and_target: tuple[Int[Array, "B source"], Int[Array, "B target"]],
+        train: bool = False,
+    ) -> Float[Array, "B target vocabulary"]:
+        """Logits from the source and the tokens before; those of padding mean nothing."""
+        source, target = source_and_target
+        return self.network(source, target, (source != PADDING).sum(axis=1), train=train)[0]
 
 
 class Answer(NamedTuple):
@@ -136,7 +132,7 @@ class Translate(Recipe):
         return Subwords.learn(sources, merges), Subwords.learn(targets, merges)
 
     def load(self) -> Splits:
-        """1. Data: tokens of the source and target, int32 [N, S + T], and of the target [N, T]."""
+        """1. Data: tokens of the source [N, S] and of the target [N, T], int32."""
         return parallel_splits(
             self.texts, *self.vocabularies, 1 if self.of_dates else self.coverage
         )
@@ -155,13 +151,12 @@ class Translate(Recipe):
     def task(self, splits: Splits | None) -> Task:
         """2. Model, objective and optimizer; the vocabularies are kept with the weights."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
-        vocabularies, target_steps = {}, 1  # enough to predict, where the weights bring theirs
+        vocabularies = {}  # enough to predict, where the weights bring theirs
         if splits is not None:
             vocabularies = dict(zip(("source", "target"), self.vocabularies, strict=True))
-            target_steps = column(splits.train).shape[1]
         sizes = [len(vocabulary) for vocabulary in vocabularies.values()] or [END + 1, END + 1]
-        return Supervised(
-            module=TeacherForced(self.network(*sizes), target_steps),
+        return TeacherForced(
+            module=Translator(self.network(*sizes)),
             loss=cross_entropy,
             metrics={"token_accuracy": right_tokens, "exact_match": exact, "tokens": tokens},
             optimizer=optimizer,
@@ -173,10 +168,7 @@ class Translate(Recipe):
     def baseline(self, splits: Splits) -> dict[str, Any]:
         """3. The target of the training text that is most similar to the test text."""
         source, target = self.vocabularies
-        known, asked = (
-            column(part, "inputs")[:, : -part["targets"].shape[1]]
-            for part in (splits.train, splits.test)
-        )
+        known, asked = column(splits.train, "inputs"), column(splits.test, "inputs")
         found = column(splits.train)[most_similar(known, asked, len(source))]
         said = [target.decode(row[: row.tolist().index(END)]) for row in found]
         true = [right for _, right in self.texts.test]
@@ -223,12 +215,11 @@ class Translate(Recipe):
     def conclude(self, run: Run) -> dict[str, Any]:
         """5. What was read, and BLEU of the decoded translations."""
         source, target = self.vocabularies
-        steps = column(run.splits.train).shape[1]
         result: dict[str, Any] = {
             "texts": {
                 "training_pairs": count(run.splits.train),
                 "longer_pairs_left_out": len(self.texts.train) - count(run.splits.train),
-                "steps": [column(run.splits.train, "inputs").shape[1] - steps, steps],
+                "steps": [run.splits.train[name].shape[1] for name in ("inputs", "targets")],
                 "vocabularies": [len(source), len(target)],
             }
         }
@@ -249,9 +240,7 @@ class Translate(Recipe):
             image = axes.imshow(answer.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
             axes.set_xticks(range(len(answer.source_tokens)), answer.source_tokens, rotation=90)
             axes.set_yticks(range(len(answer.target_tokens)), answer.target_tokens)
-            axes.set(
-                xlabel="source", ylabel="written", title=f"confidence {answer.confidence:.2f}"
-            )
+            axes.set(xlabel="source", ylabel="written", title=f"confidence {answer.confidence:.2f}")
         figure.colorbar(image, ax=figure.axes, shrink=0.4, label="attention")
         figures.save(figure, run.figures / "attention.png")
 
