@@ -1,7 +1,18 @@
-"""One sequence to another: dates as people write them to ISO 8601, or one language to another.
+"""One text to another: dates as people write them to ISO 8601, or one language to another.
 
-flax-models train translate
-flax-models train translate --attention dot|multi-head
+    flax-models train translate
+    flax-models train translate --attention dot|multi-head
+    flax-models train translate --source FOLDER --attention dot --embedding-size 256 \
+        --hidden-size 256 --dropout-rate 0.2 --epochs 8
+
+Dates are read by the character, and test dates occur in no way of writing among the training ones.
+Exact on them, seed 0, in 3 to 5 minutes on two busy CPU cores: additive attention 99.95 %, dot
+99.67 %, multi-head 100 % of 3,652.
+
+The last command with Multi30k, English to German (28,652 of 29,000 training pairs are short
+enough), seed 0: BLEU 31.2 on test_2016_flickr (sacrebleu, 13a, cased, beam search of 5) and 29.8 on
+validation, in 45 minutes of training on two CPU cores that other trainings shared. On validation
+the most probable token each time has 28.8, and a length penalty of 1.5 would have 30.0.
 """
 
 import dataclasses
@@ -75,7 +86,7 @@ class Translate(Recipe):
     name = "translate"
     learns = "a text from a text: dates to ISO 8601 or language to language, by attention"
     data = "computed dates, or a folder of parallel text"
-    expected = "unseen dates 0.9995 exact, 3 minutes; BLEU of Multi30k is being measured"
+    expected = "0.9995 of unseen dates exact, 5 minutes; Multi30k BLEU 31.2, 45 busy minutes"
 
     epochs: int = 3
     batch_size: int = 64
