@@ -49,7 +49,9 @@ def read_parallel(folder: str | Path, source_language: str, target_language: str
         _read_pairs(*(folder / f"{part}.{ending}" for ending in endings))
         for part in ("train", "val", *tests)
     )
-    return Texts(train, validation, test, f"{folder.name} {source_language}-{target_language}")
+    return Texts(
+        train, validation, test, f"{folder.resolve().name} {source_language}-{target_language}"
+    )
 
 
 def _read_pairs(source: Path, target: Path) -> Pairs:

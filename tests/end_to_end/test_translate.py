@@ -159,6 +159,7 @@ def test_a_text_that_says_nothing(trained, text, words):
         (["--source", "nowhere"], ["nowhere: no such folder"]),
         (["--source-language", "fr"], ["0 files test*.fr"]),
         (["--target-language", "fr"], ["train.fr: no such file"]),
+        (["--target-language", "en"], ["both languages are en; name two"]),
         (["--attention", "self"], ["one of additive, dot, multi-head", "'self'"]),
         (["--attention", "multi-head", "--hidden-size", "30"], ["30", "4 heads must divide it"]),
         (["--coverage", "0"], ["coverage 0.0", "above 0 and at most 1"]),

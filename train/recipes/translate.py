@@ -112,6 +112,8 @@ class Translate(Recipe):
         for field in ("embedding_size", "hidden_size", "beam_width"):
             if (value := getattr(self, field)) < 1:
                 raise UsageError(f"{field} {value}: must be 1 or more")
+        if self.source_language == self.target_language:
+            raise UsageError(f"both languages are {self.source_language}; name two")
         if self.merges < 0:
             raise UsageError(f"merges {self.merges}: must be 0, for characters, or more")
         if not 0 < self.coverage <= 1:
