@@ -23,13 +23,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, UInt8
 
 from data import (
     LETTER_TOKENS,
     LONGEST_WORD,
-    PADDING,
     WORDS,
     Splits,
     load_digit_words,
@@ -45,6 +43,7 @@ from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
+from train.sequences import cross_entropy, exact
 from train.steps import Batch, Sums, TrainState
 from train.task import Supervised, Task
 
@@ -134,8 +133,8 @@ class MnistWords(Recipe):
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Spelling(
             module=WordReader(Captioner(LETTER_TOKENS, self.cell, hidden_size=self.hidden_size)),
-            loss=surprise,
-            metrics={"accuracy": exactly_right},
+            loss=cross_entropy,
+            metrics={"accuracy": exact},
             optimizer=optimizer,
             schedule=schedule,
             augment=lambda key, pair: (random_shift(key, pair[0], self.shift), pair[1]),
@@ -206,19 +205,3 @@ class MnistWords(Recipe):
 def with_words(batch: Batch) -> Batch:
     """The batch with images and words together as its inputs."""
     return {**batch, "inputs": (batch["inputs"], batch["targets"])}
-
-
-def surprise(logits: Any, batch: Batch) -> Float[Array, "B"]:
-    """-log p of the word: the sum over its letters and its end, given those before."""
-    words = batch["targets"]
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, words)
-    return jnp.sum(losses * (words != PADDING), axis=1)
-
-
-def exactly_right(logits: Any, batch: Batch) -> Float[Array, "B"]:
-    """1 where every letter and the end have the largest logit, given those before.
-
-    Then taking the most probable letter each time, without being told, spells the same word.
-    """
-    words = batch["targets"]
-    return jnp.all((logits.argmax(-1) == words) | (words == PADDING), axis=1).astype(jnp.float32)
