@@ -13,6 +13,7 @@ from train import fit, recipes
 from train.recipes.mnist_rows import MnistRows
 from train.report import Reporter
 
+QUIET = Reporter(quiet=True)
 TINY_ROWS = {"epochs": 3, "hidden_size": 32, "batch_size": 40}
 
 
@@ -121,6 +122,18 @@ def test_each_step_draws_other_sequences_and_the_same_ones_when_repeated():
     assert losses[0] == losses[2] != losses[1]
 
 
+def test_one_device_and_eight_draw_the_same_sequences(tmp_path):
+    """And 313 evaluations of 32 test sequences, one after the other, do not jam eight devices."""
+    recipe = recipes.get("adding", epochs=1, length=5, hidden_size=4, study=False)
+    one, eight = (
+        fit(recipe, tmp_path / str(n), devices=jax.devices()[:n], reporter=QUIET) for n in (1, 8)
+    )
+    for name, value in one.history[-1].items():
+        if "/" in name:
+            assert eight.history[-1][name] == pytest.approx(value, rel=1e-4), name
+    assert eight.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """Files of the first test digits in another size, and their labels."""
@@ -175,7 +188,7 @@ class Shuffled(MnistRows):
 
 def test_shuffled_labels_teach_nothing(mnist_rows, tmp_path):
     """If test labels reached training by any way, this would be better than chance."""
-    run = fit(Shuffled(**TINY_ROWS), tmp_path / "run", reporter=Reporter(quiet=True))
+    run = fit(Shuffled(**TINY_ROWS), tmp_path / "run", reporter=QUIET)
     # 500 test digits: chance is 0.1, with a deviation of 0.0134
     assert run.metrics["test/accuracy"] < 0.16
     assert summary(mnist_rows[0])["metrics"]["test/accuracy"] > 0.6
