@@ -1,9 +1,10 @@
 """Where examples come from: loaders of NumPy arrays, and the order of their batches."""
 
 from data.adding import draw_additions, load_adding
-from data.augment_digits import random_shift
+from data.augment import random_distortion, random_shift
 from data.batches import Batches, in_order, read_ahead
 from data.boston import BOSTON_FEATURES, FOLDS, load_boston
+from data.captchas import decode_text, fit_image, load_captchas
 from data.dates import computed_dates
 from data.digit_words import (
     LETTER_TOKENS,
@@ -23,7 +24,14 @@ from data.sine import load_sine
 from data.splits import Examples, Splits, count
 from data.subwords import END, PADDING, Subwords
 from data.tables import read_table
-from data.vocabulary import NO_CHARACTER, clean, decode, encode, most_frequent_characters
+from data.vocabulary import (
+    NO_CHARACTER,
+    clean,
+    decode,
+    encode,
+    hide_characters,
+    most_frequent_characters,
+)
 
 __all__ = [
     "BOSTON_FEATURES",
@@ -45,11 +53,15 @@ __all__ = [
     "computed_dates",
     "count",
     "decode",
+    "decode_text",
     "draw_additions",
     "encode",
+    "fit_image",
+    "hide_characters",
     "in_order",
     "load_adding",
     "load_boston",
+    "load_captchas",
     "load_digit_words",
     "load_digits",
     "load_prices",
@@ -59,6 +71,7 @@ __all__ = [
     "padded",
     "parallel_splits",
     "price_windows",
+    "random_distortion",
     "random_shift",
     "read_ahead",
     "read_closes",

@@ -1,6 +1,7 @@
 """Reading image files as arrays."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -8,19 +9,26 @@ from PIL import Image, UnidentifiedImageError
 from data.errors import DataError
 
 
-def read_image(path: str | Path, mode: str) -> Image.Image:
+def read_image(
+    file: str | Path | BinaryIO, mode: str, name: str | Path | None = None
+) -> Image.Image:
     """An image file in Pillow's ``mode``, as ``L`` or ``RGB``.
+
+    Args:
+        file: its path, or its content as an open file.
+        mode: of Pillow.
+        name: what errors call it; default the path.
 
     Raises:
         DataError: no such file, or not an image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             return image.convert(mode)
     except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f"{path}: no such image file") from None
+        raise DataError(f"{name or file}: no such image file") from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"{path}: not a readable image") from error
+        raise DataError(f"{name or file}: not a readable image") from error
 
 
 def read_digit(path: str | Path) -> np.ndarray:

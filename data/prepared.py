@@ -41,18 +41,37 @@ def load_prepared(
         if data_dir is not None:
             raise DataError(f"source {source!r}: with --data-dir, use --source tfds")
         data_dir = source
+    root = data_root(data_dir)
+    folder = newest_version(root / name) or _prepare(name, root, download)
+    return read_prepared(folder, name), f"{name}/{folder.name}"
+
+
+def data_root(data_dir: str | None) -> Path:
+    """The folder of prepared data sets: ``data_dir``, ``TFDS_DATA_DIR``, or TFDS's own default.
+
+    Raises:
+        DataError: it is a file.
+    """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     if root.exists() and not root.is_dir():
         raise DataError(f"{root}: a file; the data directory must be a folder")
-    folder = _newest_version(root / name) or _prepare(name, root, download)
-    version = f"{name}/{folder.name}"
+    return root
+
+
+def read_prepared(folder: Path, name: str) -> dict[str, Examples]:
+    """Every split of the data set that was prepared in ``folder``, decoded at the first read.
+
+    Raises:
+        DataError: it is unreadable, or the cache cannot be written.
+    """
     cache = _cache_root() / f"{name}-{folder.name}-{_fingerprint(folder)}"
     if not cache.is_dir():
         _decode(folder, cache)
-    return {split.name: _map(split) for split in cache.iterdir()}, version
+    return {split.name: _map(split) for split in cache.iterdir()}
 
 
-def _newest_version(folder: Path) -> Path | None:
+def newest_version(folder: Path) -> Path | None:
+    """The newest version that is prepared below a data set's folder."""
     versions = [info.parent for info in folder.glob("*/dataset_info.json")]
     return max(versions, key=lambda path: path.name, default=None)
 
@@ -61,7 +80,7 @@ def _prepare(name: str, root: Path, download: bool) -> Path:
     from data.builders import prepare  # imports tfds, which a look at a folder does not need
 
     prepare(name, root, download)
-    folder = _newest_version(root / name)
+    folder = newest_version(root / name)
     assert folder is not None, f"tfds prepared {name} but left nothing in {root / name}"
     return folder
 

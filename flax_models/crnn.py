@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_models.checks import check_images, known_size
-from flax_models.layers import ConvNormActivation, torch_uniform
+from flax_models.layers import ConvNormActivation, kaiming_normal_fan_in
 from flax_models.lengths import full_lengths
 from flax_models.pooling import max_pool
 from flax_models.recurrent import GRU
@@ -88,7 +88,11 @@ class CRNN(nn.Module):
                 f"images: expected a height that gives {column} features a column,"
                 f" got {tuple(images.shape)} with {x.shape[2]}"
             )
-        dense = nn.Dense(self.dense_features, kernel_init=torch_uniform, name="dense", **types)
+        # Kernels that keep a signal's size: with torch's smaller ones the logits start out so alike
+        # that CTC answers blanks alone for longer.
+        dense = nn.Dense(
+            self.dense_features, kernel_init=kaiming_normal_fan_in, name="dense", **types
+        )
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.relu(dense(x)))
         x, _ = GRU(
             self.hidden_size,
@@ -98,5 +102,7 @@ class CRNN(nn.Module):
             name="recurrent",
             **types,
         )(x, lengths, train=train)
-        logits = nn.Dense(self.num_classes, kernel_init=torch_uniform, name="output", **types)(x)
-        return logits.astype(jnp.float32)
+        output = nn.Dense(
+            self.num_classes, kernel_init=nn.initializers.lecun_normal(), name="output", **types
+        )
+        return output(x).astype(jnp.float32)

@@ -75,7 +75,9 @@ def image_grid(
 ) -> None:
     """Images [N, H, W, 1 or 3] in rows, each under its title."""
     number_of_rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.3 * columns, 1.6 * number_of_rows + 0.5), layout="constrained")
+    width = 10.4 / columns
+    height = width * images.shape[1] / images.shape[2] + 0.3  # with its title
+    figure = Figure(figsize=(10.4, height * number_of_rows + 0.5), layout="constrained")
     figure.suptitle(heading)
     panels = figure.subplots(number_of_rows, columns, squeeze=False).ravel()
     for axes in panels:

@@ -148,6 +148,15 @@ def test_a_wrong_table(out, tmp_path, content, words):
     assert_mistake(["train", "boston", "--out", out, "--source", path], str(path), *words)
 
 
+def test_captcha_without_images(out, tmp_path):
+    arguments = ["train", "captcha", "--out", out, "--source"]
+    assert_mistake([*arguments, tmp_path / "no.zip"], "no.zip: no such folder or zip of images")
+    assert_mistake([*arguments, tmp_path], "0 readable images named by their label")
+    assert_mistake([*arguments, "embedded"], "leave --source out")
+    assert_mistake(["train", "captcha", "--out", out, "--height", "8"], "height 8: must be 15")
+    assert_mistake(["train", "captcha", "--out", out, "--images", "3"], "images 3: 20 or more")
+
+
 def test_a_traceback_only_on_request(out):
     with pytest.raises(ValueError, match="did you mean"):
         call("train", "mnits", "--out", out, "--debug")

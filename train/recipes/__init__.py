@@ -7,6 +7,7 @@ from train.errors import UsageError
 from train.recipe import Recipe
 from train.recipes.adding import Adding
 from train.recipes.boston import Boston
+from train.recipes.captcha import Captcha
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
@@ -28,6 +29,7 @@ RECIPES: dict[str, type[Recipe]] = {
         MnistWords,
         Sentiment,
         Translate,
+        Captcha,
     )
 }
 

@@ -1,0 +1,79 @@
+"""The TFDS data set of drawn captchas: prepared once, read by ``load_prepared`` like any other."""
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from data.captcha_drawing import HEIGHT, WIDTH, draw_captcha_as_png
+from data.errors import DataError
+
+MOST_FOR_VALIDATION, MOST_FOR_TEST = 1000, 2000
+
+WORTH_PROCESSES = 1000
+
+
+class DrawnCaptchas(tfds.core.GeneratorBasedBuilder):
+    """So many captchas for training as the configuration's name says, and others beside them.
+
+    Validation and test have a tenth of that, at most 1,000 and 2,000. No two pictures share a seed.
+    """
+
+    name = "drawn_captchas"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=(HEIGHT, WIDTH, 1), encoding_format="png"),
+            "text": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            description="Captchas drawn by the package captcha: 4 to 6 letters and digits.",
+            homepage="https://github.com/lepture/captcha",
+        )
+
+    def _split_generators(self, download_manager: Any) -> dict[str, Iterator]:
+        images = int(self.builder_config.name)
+        return {
+            "train": _draw("train", images),
+            "validation": _draw("validation", min(MOST_FOR_VALIDATION, images // 10)),
+            "test": _draw("test", min(MOST_FOR_TEST, images // 10)),
+        }
+
+    def _generate_examples(self, *arguments: Any) -> Iterator:
+        raise AssertionError("the splits are generators themselves")
+
+
+def _draw(split: str, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Examples by number, drawn by all cores where it takes longer than to start them."""
+    seeds = [f"{split} {number}" for number in range(count)]
+    if count < WORTH_PROCESSES:
+        yield from _examples(map(draw_captcha_as_png, seeds))
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy JAX's threads, and may hang
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
+        yield from _examples(pool.map(draw_captcha_as_png, seeds, chunksize=64))
+
+
+def _examples(drawn: Iterable[tuple[str, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    return ((number, {"image": png, "text": text}) for number, (text, png) in enumerate(drawn))
+
+
+def prepare_drawn_captchas(images: int, root: Path) -> None:
+    """Draw ``images`` captchas for training, and those to validate and test, below ``root``.
+
+    Raises:
+        DataError: no right to write there.
+    """
+    config = tfds.core.BuilderConfig(name=str(images))
+    try:
+        builder = DrawnCaptchas(data_dir=str(root), file_format="array_record", config=config)
+        builder.download_and_prepare()
+    except OSError as error:
+        raise DataError(f"{root}: cannot draw captchas into it: {error}") from error
