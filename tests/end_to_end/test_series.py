@@ -105,6 +105,8 @@ def test_what_is_not_a_sequence_is_named(adding, text, words):
         (["mnist-rows", "--cell", "elman"], ["--cell: expected one of rnn, lstm, gru"]),
         (["mnist-words", "--cell", "elman"], ["--cell: expected one of rnn, lstm, gru"]),
         (["mnist-words", "--beam-width", "0"], ["beam_width 0: must be 1 or more"]),
+        (["mnist-rows", "--hidden-size", "0"], ["hidden_size 0: must be 1 or more"]),
+        (["mnist-rows", "--shift", "-1"], ["shift -1: must be 0 or more"]),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, arguments, words):

@@ -39,7 +39,6 @@ from data import (
 from flax_models import Captioner, Cell, beam_caption, greedy_caption
 from train import figures
 from train.baselines import linear_classes
-from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
@@ -117,12 +116,6 @@ class MnistWords(Recipe):
     optimizer: Optimizer = Optimizer(
         learning_rate=2e-3, weight_decay=1e-4, warmup=0.05, clip_norm=1.0
     )
-
-    def __post_init__(self) -> None:
-        """Refuse a search that keeps nothing."""
-        super().__post_init__()
-        if self.beam_width < 1:
-            raise UsageError(f"beam_width {self.beam_width}: must be 1 or more")
 
     def load(self) -> Splits:
         """1. Data: images uint8 [N, 28, 28, 1] and words as tokens [N, letters]."""

@@ -109,9 +109,6 @@ class Translate(Recipe):
     def __post_init__(self) -> None:
         """Refuse what no vocabulary, network or search can have."""
         super().__post_init__()
-        for field in ("embedding_size", "hidden_size", "beam_width"):
-            if (value := getattr(self, field)) < 1:
-                raise UsageError(f"{field} {value}: must be 1 or more")
         if self.source_language == self.target_language:
             raise UsageError(f"both languages are {self.source_language}; name two")
         if self.merges < 0:
