@@ -42,9 +42,8 @@ from train.baselines import linear_classes
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
-from train.sequences import cross_entropy, exact
-from train.steps import Batch, Sums, TrainState
-from train.task import Supervised, Task
+from train.sequences import TeacherForced, cross_entropy, exact
+from train.task import Task
 
 
 class WordReader(nn.Module):
@@ -64,26 +63,14 @@ class WordReader(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Spelling(Supervised):
-    """``Supervised`` by teacher forcing, and a search for the word where no word is known.
+class Spelling(TeacherForced):
+    """Told the letters before each one, and a search for the word where no word is known.
 
     Args:
         beam_width: candidates of the search; 1 takes the most probable letter each time.
     """
 
     beam_width: int = 1
-
-    def init(self, key: Array, batch: Batch) -> TrainState:
-        """As ``Supervised``."""
-        return super().init(key, with_words(batch))
-
-    def train_step(self, state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        """As ``Supervised``, told the letters before each one."""
-        return super().train_step(state, with_words(batch))
-
-    def eval_step(self, state: Any, batch: Batch) -> Sums:
-        """As ``Supervised``, told the letters before each one."""
-        return super().eval_step(state, with_words(batch))
 
     def predict(self, state: Any, inputs: UInt8[Array, "B 28 28 1"]) -> dict[str, Array]:
         """``tokens`` [B, candidates, letters] and their ``probability`` [B, candidates]."""
@@ -193,8 +180,3 @@ class MnistWords(Recipe):
             found = predict(read_digit(path)[None])
             text, confidence = read_word(found["tokens"][0, 0]), float(found["probability"][0, 0])
             yield {"input": path, "text": text, "confidence": confidence}
-
-
-def with_words(batch: Batch) -> Batch:
-    """The batch with images and words together as its inputs."""
-    return {**batch, "inputs": (batch["inputs"], batch["targets"])}
