@@ -24,7 +24,14 @@ from data.sine import load_sine
 from data.splits import Examples, Splits, count
 from data.subwords import END, PADDING, Subwords
 from data.tables import read_table
-from data.vocabulary import NO_CHARACTER, clean, decode, encode, most_frequent_characters
+from data.vocabulary import (
+    NO_CHARACTER,
+    clean,
+    decode,
+    encode,
+    hide_characters,
+    most_frequent_characters,
+)
 
 __all__ = [
     "BOSTON_FEATURES",
@@ -50,6 +57,7 @@ __all__ = [
     "draw_additions",
     "encode",
     "fit_image",
+    "hide_characters",
     "in_order",
     "load_adding",
     "load_boston",

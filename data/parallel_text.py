@@ -49,7 +49,9 @@ def read_parallel(folder: str | Path, source_language: str, target_language: str
         _read_pairs(*(folder / f"{part}.{ending}" for ending in endings))
         for part in ("train", "val", *tests)
     )
-    return Texts(train, validation, test, f"{folder.name} {source_language}-{target_language}")
+    return Texts(
+        train, validation, test, f"{folder.resolve().name} {source_language}-{target_language}"
+    )
 
 
 def _read_pairs(source: Path, target: Path) -> Pairs:
@@ -85,8 +87,8 @@ def parallel_splits(
     A longer pair is left out of training, and cut for the metrics of validation and test.
 
     Returns:
-        ``inputs`` [N, S + T], the source tokens and then the target's, and ``targets`` [N, T], both
-        int32 and filled with ``PADDING``, the target ended by ``END``.
+        ``inputs`` [N, S] and ``targets`` [N, T], the latter ended by ``END``; both are int32 and
+        filled with ``PADDING``.
     """
     tokens = [
         [(source.encode(left), [*target.encode(right), END]) for left, right in pairs]
@@ -101,8 +103,10 @@ def parallel_splits(
 
 
 def _examples(pairs: Sequence[tuple[list[int], list[int]]], *steps: int) -> Examples:
-    sources, targets = (padded([pair[side] for pair in pairs], steps[side]) for side in (0, 1))
-    return {"inputs": np.concatenate([sources, targets], axis=1), "targets": targets}
+    return {
+        name: padded([pair[side] for pair in pairs], steps[side])
+        for side, name in enumerate(("inputs", "targets"))
+    }
 
 
 def padded(rows: Sequence[Sequence[int]], steps: int) -> np.ndarray:

@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 END = 0
 """Stands after the last character of a text, up to the length that all texts share."""
 
 NO_CHARACTER = 0x110000
 """Above every code point: fills the places of a vocabulary that has room left."""
+
+HIDDEN = NO_CHARACTER + 1
+"""What a hidden character is turned into."""
 
 
 def clean(text: str) -> str:
@@ -41,3 +47,15 @@ def most_frequent_characters(points: np.ndarray, size: int) -> np.ndarray:
     characters, counts = np.unique(points[points != END], return_counts=True)
     chosen = characters[np.argsort(-counts, kind="stable")][:size]
     return np.sort(np.append(chosen, [NO_CHARACTER] * (size - len(chosen)))).astype(np.int32)
+
+
+def hide_characters(
+    key: Array, points: Int[Array, "batch length"], share: float
+) -> Int[Array, "batch length"]:
+    """Each character turned into one that no vocabulary holds, with the probability ``share``.
+
+    As words are dropped by Iyyer et al. (2015, word dropout), so that no single one is leant on.
+    Inside the training step; ends stay where they are.
+    """
+    hidden = jax.random.bernoulli(key, share, points.shape) & (points != END)
+    return jnp.where(hidden, HIDDEN, points)

@@ -11,8 +11,6 @@ from flax_models.lengths import full_lengths, length_mask
 from flax_models.recurrent import GRU
 from flax_models.seq2seq import check_tokens
 
-embedding_init: Initializer = nn.initializers.normal(0.1)
-
 
 class TextClassifier(nn.Module):
     """Bidirectional GRU over embedded tokens, pooled over the real steps, and a dense layer.
@@ -20,10 +18,10 @@ class TextClassifier(nn.Module):
     tokens [batch, steps] -> [batch, outputs], float32. With `lengths`, what stands beyond a length
     changes nothing. A step is the sum of its token's embedding and, for `longest_run` above 1, of
     the embeddings of the runs of 2 to `longest_run` tokens that end there. Runs share a table of
-    2^`run_bits` rows by their hash (Joulin et al. 2017, section 2.1), so that none has to be
-    listed. The pooled vector is the mean and the maximum of the GRU's outputs. Dropout takes whole
-    features of the embedding, the same ones at all steps (Gal and Ghahramani 2016, section 4.2),
-    and single ones of the pooled vector.
+    2^`run_bits` rows by their hash (Joulin et al. 2017, "N-gram features"), so that none has to be
+    listed, and start at zero: a run that was never seen then adds nothing. The pooled vector is the
+    mean and the maximum of the GRU's outputs. Dropout takes whole features of the embedding, the
+    same ones at all steps (Gal and Ghahramani 2016), and single ones of the pooled vector.
 
     Parameters with vocabulary V, embedding E, hidden H: E V + 6 H (E + H + 2) + (4 H + 1) outputs,
     and 2^run_bits E for the runs.
@@ -55,14 +53,12 @@ class TextClassifier(nn.Module):
         lengths = full_lengths("lengths", lengths, *tokens.shape)
         real = length_mask(lengths, tokens.shape[1])[:, :, None]
 
-        def embed(rows: int, name: str) -> nn.Embed:
-            return nn.Embed(
-                rows, self.embedding_size, embedding_init=embedding_init, name=name, **types
-            )
+        def embed(rows: int, init: Initializer, name: str) -> nn.Embed:
+            return nn.Embed(rows, self.embedding_size, embedding_init=init, name=name, **types)
 
-        x = embed(self.vocabulary, "embedding")(tokens)
+        x = embed(self.vocabulary, nn.initializers.normal(0.1), "embedding")(tokens)
         if self.longest_run > 1:
-            of_runs = embed(2**self.run_bits, "run_embedding")
+            of_runs = embed(2**self.run_bits, nn.initializers.zeros, "run_embedding")
             for run in range(2, self.longest_run + 1):
                 x = x + of_runs(hash_runs(tokens, run, self.run_bits))
         x = nn.Dropout(self.dropout_rate, broadcast_dims=(1,), deterministic=not train)(x)

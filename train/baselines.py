@@ -107,7 +107,7 @@ def naive_bayes(splits: Splits, classes: int, longest_run: int) -> np.ndarray:
 def _runs(points: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
     """For each run of characters its text, and an int64 that no other run has."""
     texts, runs = [], []
-    for length in range(1, longest + 1):
+    for length in range(1, min(longest, points.shape[1]) + 1):
         windows = np.lib.stride_tricks.sliding_window_view(points.astype(np.int64), length, axis=1)
         real = windows[:, :, -1] > 0
         texts.append(np.nonzero(real)[0])

@@ -1,14 +1,43 @@
-"""What practices that write a sequence token by token share: metrics under teacher forcing.
+"""What practices that write a sequence token by token share: teacher forcing, and its metrics.
 
 Logits are [B, T, vocabulary]; ``targets`` [B, T] hold tokens, each row filled with ``PADDING``.
 """
+
+import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
 from data import PADDING
-from train.steps import Batch
+from train.steps import Batch, Sums, TrainState
+from train.task import Supervised
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherForced(Supervised):
+    """``Supervised`` for a module of (inputs, targets), which is told the tokens before each one.
+
+    ``augment`` takes and gives such a pair too.
+    """
+
+    def init(self, key: Array, batch: Batch) -> TrainState:
+        """As ``Supervised``, with the targets among the inputs."""
+        return super().init(key, with_targets(batch))
+
+    def train_step(self, state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        """As ``Supervised``, with the targets among the inputs."""
+        return super().train_step(state, with_targets(batch))
+
+    def eval_step(self, state: Any, batch: Batch) -> Sums:
+        """As ``Supervised``, with the targets among the inputs."""
+        return super().eval_step(state, with_targets(batch))
+
+
+def with_targets(batch: Batch) -> Batch:
+    """The batch with inputs and targets together as its inputs."""
+    return {**batch, "inputs": (batch["inputs"], batch["targets"])}
 
 
 def cross_entropy(logits: Array, batch: Batch) -> Float[Array, "B"]:

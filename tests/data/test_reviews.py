@@ -1,5 +1,6 @@
 """Reviews are cut into parts that share no text, and a wrong file is described in one line."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from data import (
     clean,
     decode,
     encode,
+    hide_characters,
     load_reviews,
     most_frequent_characters,
 )
@@ -39,6 +41,16 @@ def test_the_vocabulary_holds_the_most_frequent_characters():
     np.testing.assert_array_equal(most_frequent_characters(points, 2), [ord("a"), ord("b")])
     everything = most_frequent_characters(points, 5)
     np.testing.assert_array_equal(everything, [*map(ord, "abc"), NO_CHARACTER, NO_CHARACTER])
+
+
+def test_a_share_of_the_characters_is_hidden_and_no_end_is_moved():
+    points = encode(["a" * 90] * 50, 100)
+    hidden = np.asarray(hide_characters(jax.random.key(0), points, 0.2))
+    changed = hidden != points
+    assert not changed[:, 90:].any()
+    assert 0.17 < changed[:, :90].mean() < 0.23  # 4,500 draws: a deviation of 0.006
+    assert np.all(hidden[changed] > NO_CHARACTER)
+    assert len({row.tobytes() for row in changed}) == 50
 
 
 def test_the_embedded_reviews_are_balanced_and_always_the_same():

@@ -96,6 +96,7 @@ def test_a_wrong_file_ends_in_one_line(tmp_path, content, words):
     [
         ("--length=0", "length 0: must be 1 or more"),
         ("--run-bits=40", "run_bits 40: must be from 1 to 24"),
+        ("--hidden-share=1", "hidden_share 1.0: a share, from 0 to below 1"),
         ("--test=nowhere.tsv", "nowhere.tsv: no such file of reviews"),
     ],
 )

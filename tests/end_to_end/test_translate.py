@@ -120,12 +120,10 @@ def test_padding_changes_no_logit(texts):
     splits = recipe.load()
     task = recipe.task(splits)
     rows = {name: np.array(array[:3]) for name, array in splits.test.items()}
-    steps = rows["targets"].shape[1]
     variables = jax.jit(task.init)(jax.random.PRNGKey(0), rows).variables
-    wider = np.pad(rows["inputs"][:, :-steps], [(0, 0), (0, 5)])
-    wide = {**rows, "inputs": np.concatenate([wider, rows["targets"]], axis=1)}
+    wider = np.pad(rows["inputs"], [(0, 0), (0, 5)])
     apply = jax.jit(task.module.apply)
-    logits, other = (apply(variables, each["inputs"]) for each in (rows, wide))
+    logits, other = (apply(variables, (each, rows["targets"])) for each in (rows["inputs"], wider))
     np.testing.assert_allclose(other, logits, atol=1e-5)
     assert np.ptp(logits, axis=0).max() > 1e-3  # each text gives its own
 
@@ -161,6 +159,7 @@ def test_a_text_that_says_nothing(trained, text, words):
         (["--source", "nowhere"], ["nowhere: no such folder"]),
         (["--source-language", "fr"], ["0 files test*.fr"]),
         (["--target-language", "fr"], ["train.fr: no such file"]),
+        (["--target-language", "en"], ["both languages are en; name two"]),
         (["--attention", "self"], ["one of additive, dot, multi-head", "'self'"]),
         (["--attention", "multi-head", "--hidden-size", "30"], ["30", "4 heads must divide it"]),
         (["--coverage", "0"], ["coverage 0.0", "above 0 and at most 1"]),

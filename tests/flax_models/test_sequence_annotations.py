@@ -50,6 +50,9 @@ CALLS = """
     params = check(layer.init, key, x)["params"]
     check(lambda k, p: fm.chrono_init(k, p, layer, 9), jax.random.PRNGKey(0), params)
 
+    reader = fm.TextClassifier(6, 3, 4, 5, longest_run=3)
+    check(reader.apply, check(reader.init, key, source), source, jnp.array([5, 2]))
+
     mask = jnp.ones((2, 1, 7), bool)
     for model in (fm.AdditiveAttention(3), fm.DotAttention(True), fm.MultiHeadAttention(1)):
         check(model.apply, check(model.init, key, x, x, x), x, x, x, mask)

@@ -50,6 +50,14 @@ def test_rows_of_runs_by_hand():
     assert rows[0, 3] != rows[1, 3]  # 3 1 and 0 1: order and neighbour count
 
 
+def test_a_run_that_was_never_seen_adds_nothing():
+    variables = jax.jit(MODEL.init)(jax.random.key(0), TOKENS)
+    without = TextClassifier(11, 2, 5, 4, longest_run=1)
+    params = {name: leaf for name, leaf in variables["params"].items() if name != "run_embedding"}
+    want = without.apply({"params": params}, TOKENS)
+    np.testing.assert_allclose(MODEL.apply(variables, TOKENS), want, atol=1e-6)
+
+
 def test_the_number_of_parameters():
     shapes = jax.eval_shape(MODEL.init, jax.random.key(0), TOKENS)
     assert count_parameters(shapes) == 5 * 11 + 6 * 4 * (5 + 4 + 2) + 17 * 2 + 2**6 * 5

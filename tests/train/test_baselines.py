@@ -28,6 +28,12 @@ def test_runs_tell_apart_what_single_characters_cannot():
     np.testing.assert_array_equal(naive_bayes(splits, 2, longest_run=3), [0, 1])
 
 
+def test_texts_shorter_than_the_longest_run():
+    train = {"inputs": np.array([[97], [98]]), "targets": np.array([0, 1])}
+    splits = Splits(train, train, train, "computed")
+    np.testing.assert_array_equal(naive_bayes(splits, 2, longest_run=3), [0, 1])
+
+
 def test_the_grammar_of_reviews_gives_naive_bayes_little_to_count():
     splits = load_reviews()
     for longest_run in (1, 2, 3):

@@ -1,11 +1,18 @@
 """Praise or blame of a review, read character by character, in Korean or English.
 
     flax-models train sentiment
-    flax-models train sentiment --source FILE.tsv --test FILE.tsv
+    flax-models train sentiment --source naver_reviews_train.tsv --test naver_reviews_test.tsv \\
+        --epochs 2 --batch-size 128 --embedding-size 64 --run-bits 17 --dropout-rate 0.5 \\
+        --hidden-share 0.1 --learning-rate 2e-3 --weight-decay 0.1
 
 The embedded reviews come from a grammar in which negation, a verdict on a claim, and "but" decide.
-Test accuracy, seed 0: 100 % in 17 seconds of training on two busy CPU cores; naive Bayes over runs
+Test accuracy, seed 0: 100 % in 25 seconds of training on two busy CPU cores; naive Bayes over runs
 of one to three characters has 53.4 %, because no word says by itself which side it is on.
+
+Real reviews are mostly a matter of words. On 10,000 Korean ones (Naver, 45,003 to train on), seed
+0, 2.5 minutes on the same cores, the network has 85.4 % and naive Bayes 85.2 %: no difference
+that such a test could show (its standard error is 0.35 %). In trial runs on a validation part a
+GRU over single characters stayed at 81.5 %; runs of them brought it to 86.
 """
 
 import dataclasses
@@ -26,6 +33,7 @@ from data import (
     clean,
     decode,
     encode,
+    hide_characters,
     load_reviews,
     most_frequent_characters,
 )
@@ -42,7 +50,7 @@ from train.task import Supervised, Task
 PADDING, UNKNOWN, FIRST_CHARACTER = 0, 1, 2
 """Tokens; the characters of the vocabulary follow in their order."""
 
-DRAWN, CANDIDATES, SHORTEST_DRAWN, LONGEST_DRAWN = 6, 100, 16, 60
+DRAWN, CANDIDATES, SHORTEST_DRAWN, LONGEST_DRAWN = 6, 100, 16, 80
 """Reviews in the figure of readings, out of so many, and how many characters they may have."""
 
 
@@ -78,7 +86,7 @@ class Sentiment(Recipe):
     name = "sentiment"
     learns = "praise or blame of a review, by a bidirectional GRU over characters"
     data = "8,000 reviews of our grammar, English and Korean, or a file of label<TAB>text"
-    expected = "test accuracy 1.00 on the grammar, naive Bayes 0.53; 20 seconds"
+    expected = "test accuracy 1.00 on the grammar, naive Bayes 0.53; 25 seconds"
     monitor = "accuracy"
     higher_is_better = True
 
@@ -97,6 +105,8 @@ class Sentiment(Recipe):
     run_bits: int = 13
     """The runs share 2 to this power embeddings, by their hash."""
     dropout_rate: float = 0.1
+    hidden_share: float = 0.0
+    """Characters that are hidden at random while training."""
     optimizer: Optimizer = Optimizer(learning_rate=5e-3, weight_decay=1e-2, warmup=0.05)
 
     def __post_init__(self) -> None:
@@ -107,6 +117,9 @@ class Sentiment(Recipe):
                 raise UsageError(f"{field} {getattr(self, field)}: must be 1 or more")
         if not 1 <= self.run_bits <= 24:
             raise UsageError(f"run_bits {self.run_bits}: must be from 1 to 24")
+        for field in ("dropout_rate", "hidden_share"):
+            if not 0 <= getattr(self, field) < 1:
+                raise UsageError(f"{field} {getattr(self, field)}: a share, from 0 to below 1")
 
     def load(self) -> Splits:
         """1. Data: code points int32 [N, length] and labels [N], 0 blame and 1 praise."""
@@ -128,6 +141,7 @@ class Sentiment(Recipe):
             metrics={"accuracy": accuracy},
             optimizer=optimizer,
             schedule=schedule,
+            augment=lambda key, points: hide_characters(key, points, self.hidden_share),
             constants={} if splits is None else {"vocabulary": self.vocabulary(splits)},
             activation=jax.nn.softmax,
         )
@@ -187,8 +201,13 @@ def draw_readings(run: Run) -> None:
     if not len(short):
         return
     along = readings(run.predict, texts[short])
-    turns = [np.ptp(praise[SHORTEST_DRAWN // 2 :]) for praise in along]
-    turned = np.argsort(turns)[::-1][:DRAWN]
+    turns = np.array([np.ptp(praise[SHORTEST_DRAWN // 2 :]) for praise in along])
+    order = np.argsort(-turns)
+    turned = [
+        place
+        for label in range(len(LABELS))
+        for place in order[labels[short[order]] == label][: DRAWN // len(LABELS)]
+    ]
     figure = Figure(figsize=(12, 2.2 * len(turned)), layout="constrained")
     panels = figure.subplots(len(turned), 1, squeeze=False)[:, 0]
     for axes, place in zip(panels, turned, strict=True):

@@ -1,7 +1,18 @@
-"""One sequence to another: dates as people write them to ISO 8601, or one language to another.
+"""One text to another: dates as people write them to ISO 8601, or one language to another.
 
-flax-models train translate
-flax-models train translate --attention dot|multi-head
+    flax-models train translate
+    flax-models train translate --attention dot|multi-head
+    flax-models train translate --source FOLDER --attention dot --embedding-size 256 \
+        --hidden-size 256 --dropout-rate 0.2 --epochs 8
+
+Dates are read by the character, and no test date is among the training ones, in whatever way of
+writing. Exact on 3,652 of them, in 2.5 to 5 minutes on two busy CPU cores: additive attention
+99.95, 100 and 99.97 % with seeds 0, 1, 2; dot 99.67 and multi-head 100 % with seed 0.
+
+The last command with Multi30k, English to German (28,652 of 29,000 training pairs are short
+enough), seed 0: BLEU 31.2 on test_2016_flickr (sacrebleu, 13a, cased, beam search of 5) and 29.8 on
+validation, in 45 minutes of training on two CPU cores that other trainings shared. On validation
+the most probable token each time has 28.8, and a length penalty of 1.5 would have 30.0.
 """
 
 import dataclasses
@@ -36,35 +47,32 @@ from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
-from train.sequences import by_token, cross_entropy, exact, right_tokens, tokens
-from train.task import Supervised, Task
+from train.sequences import TeacherForced, by_token, cross_entropy, exact, right_tokens, tokens
+from train.task import Task
 
 
-class TeacherForced(nn.Module):
-    """Logits of every target token from the source and the target tokens before it.
-
-    A row holds the source tokens and then the target's, each filled with ``PADDING``, because a
-    batch has one array of inputs.
-    """
+class Translator(nn.Module):
+    """A source and a target, each filled with ``PADDING``, to logits of every target token."""
 
     network: Seq2Seq
-    target_steps: int
 
     @nn.compact
     def __call__(
-        self, tokens: Int[Array, "B steps"], train: bool = False
-    ) -> Float[Array, "B target_steps vocabulary"]:
-        """Logits; those of padding mean nothing."""
-        source, target = jnp.split(tokens, [tokens.shape[1] - self.target_steps], axis=1)
-        lengths = (source != PADDING).sum(axis=1)
-        return self.network(source, target, lengths, train=train)[0]
+        self,
+        source_and_target: tuple[Int[Array, "B source"], Int[Array, "B target"]],
+        train: bool = False,
+    ) -> Float[Array, "B target vocabulary"]:
+        """Logits from the source and the tokens before; those of padding mean nothing."""
+        source, target = source_and_target
+        return self.network(source, target, (source != PADDING).sum(axis=1), train=train)[0]
 
 
 class Answer(NamedTuple):
-    """A decoded text, how probable it was, and what the network looked at for each token."""
+    """A decoded text, how sure the network was, and what it looked at for each token."""
 
     text: str
     confidence: float
+    """Probability of a token, its end among them: the geometric mean."""
     source_tokens: list[str]
     target_tokens: list[str]
     weights: np.ndarray
@@ -78,7 +86,7 @@ class Translate(Recipe):
     name = "translate"
     learns = "a text from a text: dates to ISO 8601 or language to language, by attention"
     data = "computed dates, or a folder of parallel text"
-    expected = "unseen dates 0.9995 exact, 3 minutes; BLEU of Multi30k is being measured"
+    expected = "0.9997 of unseen dates exact, 3 minutes; Multi30k BLEU 31.2, 45 busy minutes"
 
     epochs: int = 3
     batch_size: int = 64
@@ -101,9 +109,8 @@ class Translate(Recipe):
     def __post_init__(self) -> None:
         """Refuse what no vocabulary, network or search can have."""
         super().__post_init__()
-        for field in ("embedding_size", "hidden_size", "beam_width"):
-            if (value := getattr(self, field)) < 1:
-                raise UsageError(f"{field} {value}: must be 1 or more")
+        if self.source_language == self.target_language:
+            raise UsageError(f"both languages are {self.source_language}; name two")
         if self.merges < 0:
             raise UsageError(f"merges {self.merges}: must be 0, for characters, or more")
         if not 0 < self.coverage <= 1:
@@ -135,7 +142,7 @@ class Translate(Recipe):
         return Subwords.learn(sources, merges), Subwords.learn(targets, merges)
 
     def load(self) -> Splits:
-        """1. Data: tokens of the source and target, int32 [N, S + T], and of the target [N, T]."""
+        """1. Data: tokens of the source [N, S] and of the target [N, T], int32."""
         return parallel_splits(
             self.texts, *self.vocabularies, 1 if self.of_dates else self.coverage
         )
@@ -154,13 +161,12 @@ class Translate(Recipe):
     def task(self, splits: Splits | None) -> Task:
         """2. Model, objective and optimizer; the vocabularies are kept with the weights."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
-        vocabularies, target_steps = {}, 1  # enough to predict, where the weights bring theirs
+        vocabularies = {}  # enough to predict, where the weights bring theirs
         if splits is not None:
             vocabularies = dict(zip(("source", "target"), self.vocabularies, strict=True))
-            target_steps = column(splits.train).shape[1]
         sizes = [len(vocabulary) for vocabulary in vocabularies.values()] or [END + 1, END + 1]
-        return Supervised(
-            module=TeacherForced(self.network(*sizes), target_steps),
+        return TeacherForced(
+            module=Translator(self.network(*sizes)),
             loss=cross_entropy,
             metrics={"token_accuracy": right_tokens, "exact_match": exact, "tokens": tokens},
             optimizer=optimizer,
@@ -172,10 +178,7 @@ class Translate(Recipe):
     def baseline(self, splits: Splits) -> dict[str, Any]:
         """3. The target of the training text that is most similar to the test text."""
         source, target = self.vocabularies
-        known, asked = (
-            column(part, "inputs")[:, : -part["targets"].shape[1]]
-            for part in (splits.train, splits.test)
-        )
+        known, asked = column(splits.train, "inputs"), column(splits.test, "inputs")
         found = column(splits.train)[most_similar(known, asked, len(source))]
         said = [target.decode(row[: row.tolist().index(END)]) for row in found]
         true = [right for _, right in self.texts.test]
@@ -211,7 +214,7 @@ class Translate(Recipe):
                 answers.append(
                     Answer(
                         text=target.decode(said),
-                        confidence=float(np.exp(log_prob)),
+                        confidence=float(np.exp(log_prob / (length + 1))),
                         source_tokens=[source.tokens[number] for number in row],
                         target_tokens=[target.tokens[number] for number in [*said, END]],
                         weights=weights[: length + 1, : len(row)],
@@ -222,12 +225,11 @@ class Translate(Recipe):
     def conclude(self, run: Run) -> dict[str, Any]:
         """5. What was read, and BLEU of the decoded translations."""
         source, target = self.vocabularies
-        steps = column(run.splits.train).shape[1]
         result: dict[str, Any] = {
             "texts": {
                 "training_pairs": count(run.splits.train),
                 "longer_pairs_left_out": len(self.texts.train) - count(run.splits.train),
-                "steps": [column(run.splits.train, "inputs").shape[1] - steps, steps],
+                "steps": [run.splits.train[name].shape[1] for name in ("inputs", "targets")],
                 "vocabularies": [len(source), len(target)],
             }
         }
@@ -248,9 +250,7 @@ class Translate(Recipe):
             image = axes.imshow(answer.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
             axes.set_xticks(range(len(answer.source_tokens)), answer.source_tokens, rotation=90)
             axes.set_yticks(range(len(answer.target_tokens)), answer.target_tokens)
-            axes.set(
-                xlabel="source", ylabel="written", title=f"probability {answer.confidence:.2f}"
-            )
+            axes.set(xlabel="source", ylabel="written", title=f"confidence {answer.confidence:.2f}")
         figure.colorbar(image, ax=figure.axes, shrink=0.4, label="attention")
         figures.save(figure, run.figures / "attention.png")
 
