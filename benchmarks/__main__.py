@@ -6,12 +6,22 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 
 import jax
 import torch
 
-from benchmarks.cases import CASES
-from benchmarks.measure import BUSY_SHARE, busy_share, interleave, processor, ratio
+from benchmarks.cases import CASES, Call, Network
+from benchmarks.measure import (
+    busy_share,
+    control,
+    interleave,
+    processor,
+    ratio,
+    why_no_verdict,
+)
+from benchmarks.start import measure_starts
+from benchmarks.variants import variants
 
 
 def main() -> int:
@@ -20,6 +30,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CASES)}")
     parser.add_argument("--json", metavar="FILE", help="append one object a row")
     parser.add_argument("--blocks", type=int, default=15, help="short blocks a variant")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--no-starts", action="store_true", help="leave out how processes start")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in CASES]:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
@@ -29,23 +41,29 @@ def main() -> int:
         f"{torch.get_num_threads()} threads; a ratio above 1 is where ours is faster"
     )
     for name in options.names or CASES:
-        busy = busy_share()
-        for mode, variants in CASES[name].variants():
-            row = measure(name, mode, variants, options.blocks, busy)
-            print(in_words(row), flush=True)
-            if options.json:
-                with open(options.json, "a") as file:
-                    file.write(json.dumps(row) + "\n")
+        rows = []
+        for mode, calls in variants(name, not options.no_compile):
+            rows.append(measure(name, mode, calls, options.blocks))
+            print(in_words(rows[-1]), flush=True)
+        has_starts = isinstance(CASES[name], Network) and rows[0]["mode"] == "train"
+        if has_starts and not options.no_starts:
+            rows[0]["starts"] = measure_starts(name)
+            print(starts_in_words(rows[0]), flush=True)
+        if options.json:
+            with open(options.json, "a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
     return 0
 
 
-def measure(name: str, mode: str, variants: dict, blocks: int, busy: float) -> dict:
+def measure(name: str, mode: str, calls: Mapping[str, Call], blocks: int) -> dict:
     """One row: medians in milliseconds of wall and CPU time, and the ratio to the fastest torch."""
-    times = interleave(variants, blocks)
-    torch_names = [variant for variant in times if variant.startswith("torch")]
-    fastest = min(torch_names, key=lambda variant: times[variant].median)
+    busy, before = busy_share(), control()
+    times = interleave(calls, blocks)
+    after = control()
+    of_torch = [variant for variant in times if variant.startswith("torch")]
+    fastest = min(of_torch, key=lambda variant: times[variant].median)
     compared = ratio(times[fastest], times["ours"])
-    return {
+    row = {
         "name": name,
         "mode": mode,
         "device": jax.default_backend(),
@@ -56,23 +74,42 @@ def measure(name: str, mode: str, variants: dict, blocks: int, busy: float) -> d
         "fastest_torch": fastest,
         "ratio": compared.median,
         "ratio_quartiles": [compared.low, compared.high],
+        "blocks": blocks,
+        "threads": torch.get_num_threads(),
         "busy_share": busy,
+        "control_cpu_milliseconds": [before.cpu, after.cpu],
+        "no_verdict": why_no_verdict(busy, before, after),
         "processor": processor(),
         "jax": jax.__version__,
         "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
+        "date": time.strftime("%Y-%m-%d %H:%M"),
     }
+    if "plain flax" in times:
+        row["ratio_plain_flax"] = ratio(times["plain flax"], times["ours"]).median
+    return row
 
 
 def in_words(row: dict) -> str:
     """A row as a line. On a loaded machine torch's threads collapse, so there is no verdict."""
-    medians = ", ".join(f"{name} {value:.3g} ms" for name, value in row["milliseconds"].items())
-    if row["busy_share"] > BUSY_SHARE:
-        verdict = f"no verdict: other processes take {row['busy_share']:.0%} of this machine"
+    medians = ", ".join(f"{name} {value:.3g}" for name, value in row["milliseconds"].items())
+    if row["no_verdict"]:
+        verdict = f"no verdict: {row['no_verdict']}"
     else:
         low, high = row["ratio_quartiles"]
         verdict = f"ratio {row['ratio']:.2f} [{low:.2f}, {high:.2f}] to {row['fastest_torch']}"
-    return f"{row['name']:12} {row['mode']:6} {verdict}; {medians}"
+        if "ratio_plain_flax" in row:
+            verdict += f", {row['ratio_plain_flax']:.2f} to plain flax"
+    return f"{row['name']:12} {row['mode']:6} {verdict}; ms: {medians}"
+
+
+def starts_in_words(row: dict) -> str:
+    """How processes of a case started, as a line."""
+    parts = [
+        f"{name} {start['first_step']:.1f} s ({start['imports']:.1f} s of imports), "
+        f"{start['peak_mib']:.0f} MiB at most"
+        for name, start in row["starts"].items()
+    ]
+    return f"{row['name']:12} starts " + "; ".join(parts)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 SECONDS_A_BLOCK = 0.2
 """Long enough that the clock and the switch between variants do not matter."""
 
 BUSY_SHARE = 0.10
 """Above this share of the processors' time taken by others, a verdict would be worthless."""
+
+CHANGED_SHARE = 0.15
+"""By so much the host's speed may change while a row is measured."""
 
 
 class Times(NamedTuple):
@@ -80,6 +85,46 @@ def busy_share(seconds: float = 2.0) -> float:
     total = sum(after) - sum(before)
     idle = after[3] + after[4] - before[3] - before[4]  # idle, and idle waiting for input
     return 1 - idle / total
+
+
+class Control(NamedTuple):
+    """Milliseconds of a fixed piece of work on one thread."""
+
+    wall: float
+    cpu: float
+
+
+def control() -> Control:
+    """Time the same products and sums of arrays as ever, on one thread.
+
+    Its CPU time tells how fast the host is now: two runs of the benchmark compare only where it is
+    alike. Its wall time is longer where this process has to wait for a processor. The median of
+    nine.
+    """
+    matrix = np.random.default_rng(0).normal(size=(192, 192)).astype(np.float32)
+    taken = []
+    for _ in range(9):
+        wall, cpu = time.perf_counter(), time.thread_time()
+        for _ in range(40):
+            # a sum of outer products in NumPy's own loops, which have one thread
+            np.einsum("ij,jk->ik", matrix[:48], matrix)
+            np.tanh(matrix)
+        taken.append((time.perf_counter() - wall, time.thread_time() - cpu))
+    walls, cpus = zip(*taken, strict=True)
+    return Control(1e3 * statistics.median(walls), 1e3 * statistics.median(cpus))
+
+
+def why_no_verdict(busy: float, before: Control, after: Control) -> str | None:
+    """Why a row measured between two controls says nothing, if so."""
+    if busy > BUSY_SHARE:
+        return f"other processes take {busy:.0%} of this machine"
+    waited = max(one.wall / one.cpu for one in (before, after)) - 1
+    if waited > BUSY_SHARE:
+        return f"one thread alone has to wait {waited:.0%} longer than it works"
+    changed = max(before.cpu, after.cpu) / min(before.cpu, after.cpu) - 1
+    if changed > CHANGED_SHARE:
+        return f"the host's speed changed by {changed:.0%} meanwhile"
+    return None
 
 
 def _processor_ticks() -> list[int]:

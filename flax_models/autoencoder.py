@@ -117,9 +117,9 @@ class Autoencoder(nn.Module):
         self.decoder = Decoder(self.channels, self.widths, self.kind, **dtypes)
 
     def __call__(
-        self, images: Float[Array, "batch height width channels"]
+        self, images: Float[Array, "batch height width channels"], train: bool = False
     ) -> Float[Array, "batch height width channels"]:
-        """Logits of the images, from their code."""
+        """Logits of the images, from their code; training is no different."""
         _, height, width, _ = images.shape
         return self.decode(self.encode(images), (height, width))
 

@@ -77,7 +77,7 @@ def _list(arguments: list[str]) -> int:
     if arguments:
         raise UsageError(f"list takes no arguments, got {' '.join(arguments)}")
     for name, recipe in RECIPES.items():
-        print(f"{name:10} {recipe.learns}; data: {recipe.data}; expect {recipe.expected}")
+        print(f"{name:11} {recipe.learns}; data: {recipe.data}; expect {recipe.expected}")
     return 0
 
 

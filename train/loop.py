@@ -15,7 +15,11 @@ from train.steps import Sums
 from train.task import Task, Weights
 
 STEPS_BETWEEN_LOOKS = 50
-"""The host waits for the device this often, to show the loss and to notice a failing run."""
+"""The host waits for the device this often, to show the loss and to notice a failing run.
+
+Evaluation waits as often: with hundreds of steps under way at once, virtual devices, which share
+the threads of a CPU, may wait for each other for ever.
+"""
 
 BAD_STEPS_TO_STOP = 10
 """So many bad steps in a row end a run; fewer are passed over."""
@@ -150,7 +154,7 @@ class Loop:
 
     def evaluate(self, variables: PyTree, examples: Examples) -> dict[str, float]:
         """Metrics over all examples; padding and batch size leave no trace in them."""
-        weights, pending = Weights(variables), []
+        weights, totals, pending = Weights(variables), Totals(), []
         place = (self.parallel.batch_size, self.parallel.process, self.parallel.processes)
         for rows in in_order(examples, *place):
             batch = self.parallel.put(rows)
@@ -159,7 +163,9 @@ class Loop:
                     self.parallel.compile, self.task.eval_step, weights, batch, donate=False
                 )
             pending.append(self._eval_step(weights, batch))
-        totals = Totals()
+            if len(pending) == STEPS_BETWEEN_LOOKS:
+                totals.add(jax.device_get(pending))
+                pending = []
         totals.add(jax.device_get(pending))
         return totals.means(self.task)
 

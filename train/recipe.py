@@ -18,6 +18,13 @@ from train.task import Task, Weights
 WHERE = {"where": True}
 """Marks a field that says where data lie, not what is learned: it may differ when resuming."""
 
+LEAST = {
+    **dict.fromkeys(("epochs", "batch_size", "evaluate_every", "patience"), 1),
+    **dict.fromkeys(("embedding_size", "hidden_size", "beam_width"), 1),
+    "shift": 0,
+}
+"""Smallest values of fields that any practice, or several, have under these names."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe(abc.ABC):
@@ -50,11 +57,11 @@ class Recipe(abc.ABC):
     optimizer: Optimizer = Optimizer()
 
     def __post_init__(self) -> None:
-        """Refuse counts below one, which no loop can run."""
-        for field in ("epochs", "batch_size", "evaluate_every", "patience"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise UsageError(f"{field} {value}: must be 1 or more")
+        """Refuse counts that no loop can run and no network can have."""
+        for field, least in LEAST.items():
+            value = getattr(self, field, None)
+            if value is not None and value < least:
+                raise UsageError(f"{field} {value}: must be {least} or more")
 
     @abc.abstractmethod
     def load(self) -> Splits:

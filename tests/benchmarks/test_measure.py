@@ -1,13 +1,12 @@
 """The benchmark compares equal work, in turns, and gives no verdict on a loaded machine."""
 
-import dataclasses
 import time
 
 import pytest
 
 from benchmarks.__main__ import in_words, measure
-from benchmarks.cases import CASES, Network
-from benchmarks.measure import interleave, ratio
+from benchmarks.measure import Control, interleave, ratio, why_no_verdict
+from benchmarks.variants import check_equal, variants
 
 
 def test_a_ratio_is_the_time_of_one_over_the_other():
@@ -18,38 +17,43 @@ def test_a_ratio_is_the_time_of_one_over_the_other():
     assert max(times["slow"].cpu) < 0.01  # asleep, not at work
 
 
-@pytest.mark.parametrize("name", ["mlp", "gru", "ctc-small"])
-def test_a_row_says_what_was_measured(name):
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mlp", {"ours", "torch eager", "torch one thread"}),
+        ("gru", {"ours", "torch eager", "torch one thread"}),
+        ("ctc-small", {"ours", "optax", "torch eager", "torch one thread"}),
+        (
+            "dcgan-discriminator",
+            {"ours", "plain flax", "torch eager", "torch channels-last", "torch one thread"},
+        ),
+    ],
+)
+def test_a_row_says_what_was_measured(name, expected):
     rows = [
-        measure(name, mode, variants, blocks=1, busy=0.0)
-        for mode, variants in CASES[name].variants()
+        measure(name, mode, calls, blocks=1) for mode, calls in variants(name, with_compile=False)
     ]
     assert [row["mode"] for row in rows] == (
         ["train", "infer"] if name != "ctc-small" else ["train"]
     )
     for row in rows:
+        assert row["milliseconds"].keys() == row["cpu_milliseconds"].keys() == expected
         assert row["fastest_torch"].startswith("torch")
         assert row["ratio"] > 0
-        assert "ratio" in in_words(row)
-        assert "no verdict" in in_words({**row, "busy_share": 0.5})
+        assert ("ratio_plain_flax" in row) == ("plain flax" in expected)
+        assert "ratio" in in_words({**row, "no_verdict": None})
+        assert "no verdict: because" in in_words({**row, "no_verdict": "because"})
+
+
+def test_no_verdict_on_a_loaded_or_changing_host():
+    calm = Control(wall=10.1, cpu=10.0)
+    assert why_no_verdict(0.02, calm, Control(11.0, 10.9)) is None
+    assert "other processes take 20%" in why_no_verdict(0.2, calm, calm)
+    assert "has to wait 50% longer" in why_no_verdict(0.02, calm, Control(15.0, 10.0))
+    assert "speed changed by 30%" in why_no_verdict(0.02, calm, Control(13.1, 13.0))
 
 
 def test_unequal_networks_are_not_compared():
-    case = CASES["mlp"]
-    wrong = dataclasses.replace(case, twin=lambda: WrongTwin(case.twin()))
-    assert isinstance(wrong, Network)
-    with pytest.raises(AssertionError, match="losses"):
-        list(wrong.variants())
-
-
-class WrongTwin:
-    """Doubles its network's outputs."""
-
-    def __init__(self, network):
-        self.network = network
-
-    def __getattr__(self, name):
-        return getattr(self.network, name)
-
-    def __call__(self, inputs):
-        return 2 * self.network(inputs)
+    check_equal({"ours": 1.0, "torch eager": 1.00001})
+    with pytest.raises(AssertionError, match="unequal losses"):
+        check_equal({"ours": 1.0, "torch eager": 1.001})

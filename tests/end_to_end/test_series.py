@@ -8,19 +8,19 @@ import pytest
 from command import answers, assert_complete, assert_eval_repeats, assert_mistake, summary, train
 from PIL import Image
 
-from data import WORDS, load_digits, spell
+from data import WORDS, load_digits
 from train import fit, recipes
 from train.recipes.mnist_rows import MnistRows
-from train.recipes.mnist_words import exactly_right, surprise
 from train.report import Reporter
 
-TINY_ROWS = {"epochs": 4, "hidden_size": 32, "batch_size": 40}
+QUIET = Reporter(quiet=True)
+TINY_ROWS = {"epochs": 3, "hidden_size": 32, "batch_size": 40}
 
 
 @pytest.fixture(scope="module")
 def adding(tmp_path_factory):
     return train(
-        tmp_path_factory, "adding", "--epochs", "8", "--length", "10", "--lengths", "10,40",
+        tmp_path_factory, "adding", "--epochs", "6", "--length", "10", "--lengths", "10,40",
         "--cell", "gru", "--cells", "rnn,gru", "--hidden-size", "16", "--learning-rate", "0.01",
     )  # fmt: skip
 
@@ -34,7 +34,7 @@ def mnist_rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def mnist_words(tmp_path_factory):
     return train(
-        tmp_path_factory, "mnist-words", "--epochs", "3", "--batch-size", "40", "--clip-norm",
+        tmp_path_factory, "mnist-words", "--epochs", "2", "--batch-size", "24", "--clip-norm",
         "none", "--warmup", "0.2",
     )  # fmt: skip
 
@@ -105,6 +105,8 @@ def test_what_is_not_a_sequence_is_named(adding, text, words):
         (["mnist-rows", "--cell", "elman"], ["--cell: expected one of rnn, lstm, gru"]),
         (["mnist-words", "--cell", "elman"], ["--cell: expected one of rnn, lstm, gru"]),
         (["mnist-words", "--beam-width", "0"], ["beam_width 0: must be 1 or more"]),
+        (["mnist-rows", "--hidden-size", "0"], ["hidden_size 0: must be 1 or more"]),
+        (["mnist-rows", "--shift", "-1"], ["shift -1: must be 0 or more"]),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, arguments, words):
@@ -120,6 +122,18 @@ def test_each_step_draws_other_sequences_and_the_same_ones_when_repeated():
     step = jax.jit(task.train_step)
     losses = [float(step(state.replace(step=state.step + k), batch)[1]["loss"]) for k in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
+
+
+def test_one_device_and_eight_draw_the_same_sequences(tmp_path):
+    """And 313 evaluations of 32 test sequences, one after the other, do not jam eight devices."""
+    recipe = recipes.get("adding", epochs=1, length=5, hidden_size=4, study=False)
+    one, eight = (
+        fit(recipe, tmp_path / str(n), devices=jax.devices()[:n], reporter=QUIET) for n in (1, 8)
+    )
+    for name, value in one.history[-1].items():
+        if "/" in name:
+            assert eight.history[-1][name] == pytest.approx(value, rel=1e-4), name
+    assert eight.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -164,24 +178,6 @@ def test_what_is_not_an_image_is_named(practice, request, tmp_path):
     assert_mistake(["predict", folder, path], f"{path}: not a readable image")
 
 
-def test_a_word_loss_counts_no_padding():
-    logits = np.random.default_rng(0).normal(size=(2, 6, 18)).astype(np.float32)
-    batch = {"targets": spell(np.array([1, 7]))}  # three and five letters, and their ends
-    log_probs = np.asarray(jax.nn.log_softmax(logits))
-    for row, count in ((0, 4), (1, 6)):
-        expected = -sum(log_probs[row, n, batch["targets"][row, n]] for n in range(count))
-        assert surprise(logits, batch)[row] == pytest.approx(expected, rel=1e-5)
-    other = logits.copy()
-    other[0, 4:] += 10 * np.arange(18)
-    np.testing.assert_array_equal(surprise(other, batch), surprise(logits, batch))
-    right = 20 * np.eye(18, dtype=np.float32)[batch["targets"]]
-    right[0, 4:] = other[0, 4:]
-    np.testing.assert_array_equal(exactly_right(right, batch), [1, 1])
-    right[1, 5] = 0
-    right[1, 5, 3] = 1
-    np.testing.assert_array_equal(exactly_right(right, batch), [1, 0])
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shuffled(MnistRows):
     """Digits whose training labels are those of other digits."""
@@ -194,7 +190,7 @@ class Shuffled(MnistRows):
 
 def test_shuffled_labels_teach_nothing(mnist_rows, tmp_path):
     """If test labels reached training by any way, this would be better than chance."""
-    run = fit(Shuffled(**TINY_ROWS), tmp_path / "run", reporter=Reporter(quiet=True))
+    run = fit(Shuffled(**TINY_ROWS), tmp_path / "run", reporter=QUIET)
     # 500 test digits: chance is 0.1, with a deviation of 0.0134
     assert run.metrics["test/accuracy"] < 0.16
     assert summary(mnist_rows[0])["metrics"]["test/accuracy"] > 0.6

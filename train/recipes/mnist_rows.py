@@ -4,8 +4,8 @@
     flax-models train mnist-rows --cell rnn|lstm|gru
     flax-models train mnist-rows --source tfds --data-dir DIR --epochs 20
 
-A GRU of 128 units. Test accuracy, seed 0, on two busy CPU cores: 97.0 % on the embedded digits in
-23 seconds; on all of MNIST 99.15 % in 264 seconds of 20 epochs.
+A GRU of 128 units. Test accuracy on two busy CPU cores: 96.5 % on the embedded digits over seeds 0,
+1, 2, in half a minute; on all of MNIST 99.15 % in 264 seconds of 20 epochs, seed 0.
 """
 
 import dataclasses
@@ -56,7 +56,7 @@ class MnistRows(Recipe):
     name = "mnist-rows"
     learns = "handwritten digits row by row, by RNN, LSTM or GRU"
     data = "5,000 embedded digits, or tfds mnist"
-    expected = "test accuracy 0.970, half a minute; with tfds, 20 epochs 0.991, 5 minutes"
+    expected = "test accuracy 0.965, half a minute; with tfds, 20 epochs 0.991, 5 minutes"
     monitor = "accuracy"
     higher_is_better = True
 

@@ -1,0 +1,43 @@
+"""The same networks as they would be in plain Flax: XLA's own operations, no compiler option."""
+
+import contextlib
+from collections.abc import Iterator
+from unittest import mock
+
+import flax.linen as nn
+from jax import lax
+from jaxtyping import Array
+
+from flax_models import cnn, crnn, layers, resnet, unet, vgg
+from flax_models.convolution import convolve_directly
+from flax_models.pooling import pair
+
+
+def _max_pool(images: Array, window: int | tuple[int, int], stride=None, padding: int = 0) -> Array:
+    sides = (padding, padding)
+    return nn.max_pool(images, pair(window), pair(stride or window), (sides, sides))
+
+
+def _convolve_transposed(images: Array, kernel: Array, stride: int, padding: int) -> Array:
+    side = kernel.shape[0] - 1 - padding
+    return lax.conv_transpose(
+        images,
+        kernel,
+        (stride, stride),
+        ((side, side), (side, side)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        transpose_kernel=True,
+    )
+
+
+@contextlib.contextmanager
+def plain_flax() -> Iterator[None]:
+    """What is traced in here has none of this library's levers for convolutional networks."""
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(mock.patch.object(layers, "convolve", convolve_directly))
+        patches.enter_context(
+            mock.patch.object(layers, "convolve_transposed", _convolve_transposed)
+        )
+        for module in (cnn, crnn, resnet, unet, vgg):
+            patches.enter_context(mock.patch.object(module, "max_pool", _max_pool))
+        yield
