@@ -97,6 +97,18 @@ class Network:
             variables: to begin with; None draws them.
             mended: whether to compile with the options that this library chooses.
         """
+        state, train_step = self.compile(variables, mended)
+        batch = self.batch()
+
+        def step() -> float:
+            nonlocal state
+            state, sums = train_step(state, batch)
+            return float(sums["loss"] / sums["n"])
+
+        return step
+
+    def compile(self, variables: Any, mended: bool = True) -> tuple[Any, Any]:
+        """The first state, and the compiled step from (state, batch) to (state, sums)."""
         batch = self.batch()
         task = Supervised(self.model, self.loss, optax.sgd(LEARNING_RATE, MOMENTUM))
         parallel = DataParallel(self.shape[0], jax.devices()[:1])
@@ -105,14 +117,7 @@ class Network:
             own = jax.tree.map(jnp.copy, dict(variables))  # the step donates what it is given
             state = state.replace(params=own.pop("params"), model_state=own)
         lowered = jax.jit(task.train_step, donate_argnums=0).lower(state, batch)
-        train_step = lowered.compile(compiler_options(lowered) if mended else None)
-
-        def step() -> float:
-            nonlocal state
-            state, sums = train_step(state, batch)
-            return float(sums["loss"] / sums["n"])
-
-        return step
+        return state, lowered.compile(compiler_options(lowered) if mended else None)
 
     def infer(self, variables: Any, mended: bool = True) -> Call:
         """A forward pass as in evaluation."""
