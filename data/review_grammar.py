@@ -4,7 +4,7 @@ A third of the reviews set praise against blame, and the half that counts for mo
 clauses in ten are negated, and of those that stand as a claim three in ten are called wrong: each
 turns the sentiment of the words round. Words then say little about the label, and so do short runs
 of characters, since each negation stands apart from what it negates. They do say something: where
-half of the clauses were negated and half of the claims wrong, trial runs stayed at chance.
+half of the clauses were negated and half of the claims wrong, a trial run stayed at chance.
 """
 
 from collections.abc import Callable
