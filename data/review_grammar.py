@@ -1,9 +1,10 @@
 """Film reviews from a small grammar, English and Korean, in which the order of words decides.
 
-Every praise and every blame is as often turned round as it is not: by a negation, by a verdict on
-a claim, or by a second half that counts for more than the first. Single words then say nothing
-about the label, and neither do short runs of characters, since each negation stands apart from what
-it negates.
+A third of the reviews set praise against blame, and the half that counts for more decides. Three
+clauses in ten are negated, and of those that stand as a claim three in ten are called wrong: each
+turns the sentiment of the words round. Words then say little about the label, and so do short runs
+of characters, since each negation stands apart from what it negates. They do say something: where
+half of the clauses were negated and half of the claims wrong, a trial run stayed at chance.
 """
 
 from collections.abc import Callable
