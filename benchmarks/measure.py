@@ -14,6 +14,9 @@ SECONDS_A_BLOCK = 0.2
 BUSY_SHARE = 0.10
 """Above this share of the processors' time taken by others, a verdict would be worthless."""
 
+CONTROLS = 101
+"""Repetitions of the control, a few milliseconds each."""
+
 CHANGED_SHARE = 0.15
 """By so much the host's speed may change while a row is measured."""
 
@@ -98,12 +101,12 @@ def control() -> Control:
     """Time the same products and sums of arrays as ever, on one thread.
 
     Its CPU time tells how fast the host is now: two runs of the benchmark compare only where it is
-    alike. Its wall time is longer where this process has to wait for a processor. The median of
-    nine.
+    alike. Its wall time is longer where this process has to wait for a processor. A median over
+    some seconds, because hosts change their clock from moment to moment.
     """
     matrix = np.random.default_rng(0).normal(size=(192, 192)).astype(np.float32)
     taken = []
-    for _ in range(9):
+    for _ in range(CONTROLS):
         wall, cpu = time.perf_counter(), time.thread_time()
         for _ in range(40):
             # a sum of outer products in NumPy's own loops, which have one thread

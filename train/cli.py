@@ -170,7 +170,7 @@ def _predict(arguments: list[str]) -> int:
     recipe = _recipe_of(Path(folder), [])
     predict = Predictor(recipe.task(None), load_weights(Path(folder)))
     for answer in recipe.answers(predict, inputs):
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
     return 0
 
 
