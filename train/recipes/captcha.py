@@ -1,9 +1,14 @@
 """Text in images, as captchas, by a convolutional recurrent network and CTC.
 
     flax-models train captcha
-    flax-models train captcha --images 20000 --epochs 1
+    flax-models train captcha --images 16000 --epochs 1 --distortion 0
     flax-models train captcha --source FOLDER_OR_ZIP --distortion 1 --batch-size 24 --epochs 40 \
         --evaluate-every 4
+
+Drawn captchas, 2,000 of test, seed 0: exact match 98.55 %, character error rate 0.30 %, by the
+first command in 24.5 minutes on two CPU cores with other work on them. The second, the quick one:
+92.75 %, character error rate 1.5 %, in 80 seconds on cores of its own; with 20,000 images 95.25 %
+in 4.5 minutes beside other work. Drawing comes before, once: 40,000 took some 3 minutes then.
 
 780 real captchas of 5 characters (captcha_images_v2), 585 of them for training, by the last
 command: exact match on the 117 of test 98.97 % in the mean of seeds 0 to 4, 98.29 % the worst;
@@ -87,7 +92,7 @@ class Captcha(Recipe):
     name = "captcha"
     learns = "to read text in images, by a CRNN with CTC"
     data = "drawn captchas of 4 to 6 characters, or a folder or zip of images named by their label"
-    expected = "on 780 real captchas exact match 0.99, 6 minutes"
+    expected = "exact match 0.986, 25 minutes; on 780 real captchas 0.99, 6 minutes"
     monitor = "loss"
 
     source: str = "generated"
