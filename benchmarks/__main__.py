@@ -5,7 +5,6 @@ import json
 import os
 import statistics
 import sys
-import time
 from collections.abc import Mapping
 
 import jax
@@ -14,6 +13,7 @@ import torch
 from benchmarks.cases import CASES, Call, Network
 from benchmarks.measure import (
     busy_share,
+    compare,
     control,
     interleave,
     processor,
@@ -60,29 +60,20 @@ def measure(name: str, mode: str, calls: Mapping[str, Call], blocks: int) -> dic
     busy, before = busy_share(), control()
     times = interleave(calls, blocks)
     after = control()
-    of_torch = [variant for variant in times if variant.startswith("torch")]
-    fastest = min(of_torch, key=lambda variant: times[variant].median)
-    compared = ratio(times[fastest], times["ours"])
     row = {
         "name": name,
         "mode": mode,
         "device": jax.default_backend(),
-        "milliseconds": {variant: 1e3 * t.median for variant, t in times.items()},
+        **compare(times),
         "cpu_milliseconds": {
             variant: 1e3 * statistics.median(t.cpu) for variant, t in times.items()
         },
-        "fastest_torch": fastest,
-        "ratio": compared.median,
-        "ratio_quartiles": [compared.low, compared.high],
         "blocks": blocks,
         "threads": torch.get_num_threads(),
         "busy_share": busy,
         "control_cpu_milliseconds": [before.cpu, after.cpu],
         "no_verdict": why_no_verdict(busy, before, after),
         "processor": processor(),
-        "jax": jax.__version__,
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d %H:%M"),
     }
     if "plain flax" in times:
         row["ratio_plain_flax"] = ratio(times["plain flax"], times["ours"]).median

@@ -20,7 +20,7 @@ import jax
 import torch
 
 from benchmarks.cases import CASES, Call, Ctc, Network
-from benchmarks.measure import interleave, ratio
+from benchmarks.measure import compare, interleave
 from benchmarks.twins import TWINS, Twin, ctc_call
 from benchmarks.variants import check_equal
 from flax_models import from_torch
@@ -100,22 +100,12 @@ def variants(
 
 def measure(name: str, mode: str, precision: str, calls: dict[str, Call], blocks: int) -> dict:
     """One row: medians in milliseconds, and the ratio to the fastest torch."""
-    times = interleave(calls, blocks)
-    of_torch = [variant for variant in times if variant.startswith("torch")]
-    fastest = min(of_torch, key=lambda variant: times[variant].median)
-    compared = ratio(times[fastest], times["ours"])
     return {
         "name": name,
         "mode": mode,
         "precision": precision,
         "device": jax.devices()[0].device_kind,
-        "milliseconds": {variant: 1e3 * t.median for variant, t in times.items()},
-        "fastest_torch": fastest,
-        "ratio": compared.median,
-        "ratio_quartiles": [compared.low, compared.high],
-        "jax": jax.__version__,
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d %H:%M"),
+        **compare(interleave(calls, blocks)),
     }
 
 

@@ -4,7 +4,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from importlib.metadata import version
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,6 +73,22 @@ def ratio(times: Times, reference: Times) -> Ratio:
     ratios = sorted(a / b for a, b in zip(times.wall, reference.wall, strict=True))
     quarter = len(ratios) // 4
     return Ratio(statistics.median(ratios), ratios[quarter], ratios[-1 - quarter])
+
+
+def compare(times: Mapping[str, Times]) -> dict[str, Any]:
+    """What every row says: medians in milliseconds, and the fastest torch's time over ours."""
+    of_torch = [variant for variant in times if variant.startswith("torch")]
+    fastest = min(of_torch, key=lambda variant: times[variant].median)
+    compared = ratio(times[fastest], times["ours"])
+    return {
+        "milliseconds": {variant: 1e3 * t.median for variant, t in times.items()},
+        "fastest_torch": fastest,
+        "ratio": compared.median,
+        "ratio_quartiles": [compared.low, compared.high],
+        "jax": version("jax"),
+        "torch": version("torch"),
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+    }
 
 
 def busy_share(seconds: float = 2.0) -> float:

@@ -3,7 +3,7 @@
 import concurrent.futures
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data.errors import DataError
 MOST_FOR_VALIDATION, MOST_FOR_TEST = 1000, 2000
 
 WORTH_PROCESSES = 1000
+"""One core draws so many in the seconds that a process takes to start."""
 
 
 class DrawnCaptchas(tfds.core.GeneratorBasedBuilder):
@@ -41,28 +42,27 @@ class DrawnCaptchas(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, download_manager: Any) -> dict[str, Iterator]:
         images = int(self.builder_config.name)
         return {
-            "train": _draw("train", images),
-            "validation": _draw("validation", min(MOST_FOR_VALIDATION, images // 10)),
-            "test": _draw("test", min(MOST_FOR_TEST, images // 10)),
+            "train": self._generate_examples("train", images),
+            "validation": self._generate_examples(
+                "validation", min(MOST_FOR_VALIDATION, images // 10)
+            ),
+            "test": self._generate_examples("test", min(MOST_FOR_TEST, images // 10)),
         }
 
-    def _generate_examples(self, *arguments: Any) -> Iterator:
-        raise AssertionError("the splits are generators themselves")
+    def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, (text, png) in enumerate(draw_split(split, count)):
+            yield number, {"image": png, "text": text}
 
 
-def _draw(split: str, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Examples by number, drawn by all cores where it takes longer than to start them."""
+def draw_split(split: str, count: int) -> Iterator[tuple[str, bytes]]:
+    """Texts and PNG files, by all cores where drawing takes longer than to start processes."""
     seeds = [f"{split} {number}" for number in range(count)]
     if count < WORTH_PROCESSES:
-        yield from _examples(map(draw_captcha_as_png, seeds))
+        yield from map(draw_captcha_as_png, seeds)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork would copy JAX's threads, and may hang
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
-        yield from _examples(pool.map(draw_captcha_as_png, seeds, chunksize=64))
-
-
-def _examples(drawn: Iterable[tuple[str, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return ((number, {"image": png, "text": text}) for number, (text, png) in enumerate(drawn))
+        yield from pool.map(draw_captcha_as_png, seeds, chunksize=64)
 
 
 def prepare_drawn_captchas(images: int, root: Path) -> None:
