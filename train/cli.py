@@ -168,7 +168,7 @@ def _predict(arguments: list[str]) -> int:
         raise UsageError("name a run folder and what to predict for: predict DIR INPUT...")
     folder, *inputs = arguments
     recipe = _recipe_of(Path(folder), [])
-    predict = Predictor(recipe.task(None), load_weights(Path(folder)))
+    predict = Predictor(recipe.task(None), load_weights(Path(folder)), folder=Path(folder))
     for answer in recipe.answers(predict, inputs):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
     return 0

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -183,10 +184,18 @@ class Predictor:
         task: what predicts.
         variables: trained ones; a practice may also use them otherwise, as for a beam search.
         batch_size: rows that are predicted together, at most.
+        folder: of the run, for a practice whose answers are files; see ``file``.
     """
 
-    def __init__(self, task: Task, variables: PyTree, batch_size: int = 256):
+    def __init__(
+        self,
+        task: Task,
+        variables: PyTree,
+        batch_size: int = 256,
+        folder: Path = Path("."),
+    ):
         self.variables = variables
+        self._folder = folder
         self._batch_size = batch_size
         self._step = jax.jit(task.predict)
 
@@ -197,6 +206,12 @@ class Predictor:
         outputs = [jax.device_get(self._step(weights, batch["inputs"])) for batch in batches]
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
         return jax.tree.map(lambda leaf: leaf[: len(inputs)], joined)
+
+    def file(self, name: str) -> Path:
+        """Where to write an answer that is a file: ``predictions/NAME`` in the run folder."""
+        predictions = self._folder / "predictions"
+        predictions.mkdir(exist_ok=True)
+        return predictions / name
 
 
 def _one(examples: Examples) -> Examples:
