@@ -55,6 +55,8 @@ def convolve_directly(
 
 
 def _is_wide(images: Array, kernel: Array) -> bool:
+    if not isinstance(images.size, int):
+        return False  # jax.export leaves the number of images open
     full_precision = kernel.dtype in (jnp.float32, jnp.float64)
     many_products = images.size * kernel.shape[-1] >= MANY_PRODUCTS
     return full_precision and many_products and min(kernel.shape[2:]) >= MANY_CHANNELS

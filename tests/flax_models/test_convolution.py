@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from jax import lax
+from jax import export, lax
 
 from flax_models.convolution import (
     MANY_CHANNELS,
@@ -145,3 +145,24 @@ def test_the_gradient_finds_a_maximum_that_xla_computes_anew():
     ours, reference = loss(lambda x: max_pool(x, 2)), loss(lambda x: nn.max_pool(x, (2, 2), (2, 2)))
     for one, other in zip(ours, reference, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
+def test_an_exported_function_holds_the_form_that_each_platform_computes_fastest():
+    shape, kernel = (16, 16, 32, MANY_CHANNELS), normal(3, 3, MANY_CHANNELS, MANY_CHANNELS)
+    kernel = kernel.astype(np.float32)
+
+    def exported(shape, platforms):
+        images = jax.ShapeDtypeStruct(shape, np.float32)
+        function = jax.jit(lambda images: convolve(images, kernel, (1, 1), 1))
+        return export.export(function, platforms=platforms)(images)
+
+    convolutions = {
+        platform: exported(shape, [platform]).mlir_module().count("stablehlo.convolution")
+        for platform in ("cpu", "cuda", "tpu")
+    }
+    assert convolutions == {"cpu": 0, "cuda": 1, "tpu": 1}
+    images = normal(*shape).astype(np.float32)
+    want = convolve_directly(images, kernel, (1, 1), 1)
+    for any_shape in (shape, export.symbolic_shape("batch, ...", like=shape)):
+        of_all = exported(any_shape, ["cpu", "cuda", "tpu"])
+        np.testing.assert_allclose(of_all.call(images), want, atol=2e-3, rtol=1e-4)
