@@ -5,7 +5,7 @@ from train.errors import RunError, UsageError
 from train.fit import fit
 from train.parallel import DataParallel
 from train.recipe import Recipe, Run
-from train.steps import TrainState, make_eval_step, make_train_step
+from train.steps import TrainState, make_eval_step, make_train_step, on_inputs
 from train.task import Supervised, Task
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "fit",
     "make_eval_step",
     "make_train_step",
+    "on_inputs",
     "recipes",
 ]

@@ -19,7 +19,7 @@ from train.task import Supervised
 class TeacherForced(Supervised):
     """``Supervised`` for a module of (inputs, targets), which is told the tokens before each one.
 
-    ``augment`` takes and gives such a pair too.
+    ``augment`` finds such a pair as the ``inputs`` of its batch.
     """
 
     def init(self, key: Array, batch: Batch) -> TrainState:

@@ -20,6 +20,9 @@ Sums = dict[str, Array]
 PerExample = Callable[[Any, Batch], Float[Array, "B"]]
 """From a network's outputs and the batch to one number an example."""
 
+Augment = Callable[[Array, Batch], Batch]
+"""From a key and a batch to a changed batch; what must move alike, as image and mask, does."""
+
 
 class TrainState(struct.PyTreeNode):
     """What a step changes, as one pytree that is donated, checkpointed and restored whole."""
@@ -54,7 +57,7 @@ def make_train_step(
     loss: PerExample,
     optimizer: optax.GradientTransformation,
     metrics: Mapping[str, PerExample] | None = None,
-    augment: Callable[[Array, Any], Any] | None = None,
+    augment: Augment | None = None,
     axis_name: str | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """Build ``train_step(state, batch) -> (state, sums)``.
@@ -72,7 +75,7 @@ def make_train_step(
         loss: per-example loss [B].
         optimizer: an optax transformation.
         metrics: further per-example figures [B] by name.
-        augment: ``(key, inputs) -> inputs``, run inside the step.
+        augment: random changes of the batch inside the step, from a key of that step.
         axis_name: of the mapped axis, if any.
     """
     total = sum_over(axis_name)
@@ -83,14 +86,15 @@ def make_train_step(
         if axis_name is not None:
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         augment_key, dropout_key = jax.random.split(key)
-        inputs = batch["inputs"] if augment is None else augment(augment_key, batch["inputs"])
+        if augment is not None:
+            batch = augment(augment_key, batch)
         mask = batch["mask"]
         n = total(mask.sum())
 
         def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Any]]:
             outputs, model_state = apply(
                 {"params": params, **state.model_state},
-                inputs,
+                batch["inputs"],
                 train=True,
                 mutable=list(state.model_state),
                 rngs={"dropout": dropout_key},
@@ -120,6 +124,11 @@ def make_train_step(
         return new_state.replace(step=state.step + 1), sums
 
     return train_step
+
+
+def on_inputs(change: Callable[[Array, Any], Any]) -> Augment:
+    """Augmentation of ``inputs`` alone, by ``(key, inputs) -> inputs``."""
+    return lambda key, batch: {**batch, "inputs": change(key, batch["inputs"])}
 
 
 def keep_if(finite: Array, proposed: PyTree, state: PyTree, sums: Sums) -> tuple[PyTree, Sums]:

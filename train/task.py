@@ -12,7 +12,15 @@ import optax
 from flax import struct
 from jaxtyping import Array, PyTree
 
-from train.steps import Batch, PerExample, Sums, TrainState, make_eval_step, make_train_step
+from train.steps import (
+    Augment,
+    Batch,
+    PerExample,
+    Sums,
+    TrainState,
+    make_eval_step,
+    make_train_step,
+)
 
 
 class Weights(struct.PyTreeNode):
@@ -64,7 +72,7 @@ class Supervised(Task):
         optimizer: an optax transformation.
         metrics: further per-example figures by name, logged beside ``loss``.
         schedule: the optimizer's learning rate by step, for the log.
-        augment: ``(key, inputs) -> inputs`` inside the training step.
+        augment: ``(key, batch) -> batch`` inside the training step; ``on_inputs`` makes one.
         constants: variables that come from data rather than from ``module.init``, by collection.
         activation: from the module's outputs to predictions, as softmax.
         summary: from means to the metrics a person reads.
@@ -76,7 +84,7 @@ class Supervised(Task):
     optimizer: optax.GradientTransformation
     metrics: Mapping[str, PerExample] = dataclasses.field(default_factory=dict)
     schedule: optax.Schedule | None = None
-    augment: Callable[[Array, Any], Any] | None = None
+    augment: Augment | None = None
     constants: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
     activation: Callable[[Any], Any] = lambda outputs: outputs
     summary: Callable[[dict[str, float]], dict[str, float]] = lambda means: means

@@ -108,6 +108,39 @@ def test_a_transposed_convolution_whose_outputs_do_not_overlap(extent):
 
 
 @pytest.mark.parametrize(
+    ("size", "extent", "stride", "padding"),
+    [((5, 4), 4, 2, 1), ((5, 4), 3, 2, 0), ((4, 3), 3, 1, 1), ((1, 1), 4, 1, 0), ((1, 1), 5, 2, 1)],
+)
+def test_a_transposed_convolution_whose_outputs_overlap(size, extent, stride, padding):
+    """The transpose, by its definition, of the convolution that would lead back."""
+    images, kernel = normal(2, *size, 3), normal(extent, extent, 6, 3)
+    height, width = ((n - 1) * stride - 2 * padding + extent for n in size)
+
+    def reference(images, kernel):
+        def back(outputs):
+            return convolve_directly(outputs, kernel, (stride, stride), padding)
+
+        like = jax.ShapeDtypeStruct((2, height, width, 6), images.dtype)
+        return jax.linear_transpose(back, like)(images)[0]
+
+    assert_same(
+        lambda images, kernel: convolve_transposed(images, kernel, stride, padding),
+        reference,
+        images,
+        kernel,
+    )
+
+
+def test_a_kernel_that_covers_the_image():
+    assert_same(
+        lambda images, kernel: convolve(images, kernel, (2, 2), 0),
+        lambda images, kernel: convolve_directly(images, kernel, (2, 2), 0),
+        normal(3, 4, 5, 2),
+        normal(4, 5, 2, 6),
+    )
+
+
+@pytest.mark.parametrize(
     ("window", "size"), [(2, (8, 6)), (2, (9, 7)), (3, (9, 8)), ((1, 4), (5, 9))]
 )
 def test_max_pooling_without_overlap(window, size):

@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from train import DataParallel, Supervised, make_eval_step, make_train_step
+from train import DataParallel, Supervised, make_eval_step, make_train_step, on_inputs
 
 DEVICES, BATCH, STEPS = 8, 32, 5
 
@@ -178,12 +178,29 @@ def test_augmentation_and_dropout_depend_on_key_and_step_alone():
     def noise(key, inputs):
         return inputs + jax.random.normal(key, inputs.shape)
 
-    step = jax.jit(make_task(augment=noise).train_step)
+    step = jax.jit(make_task(augment=on_inputs(noise)).train_step)
     state, batch = initial_state(), make_batch(0)
     same = [step(state, batch)[1]["loss"] for _ in range(2)]
     other = step(state.replace(step=state.step + 1), batch)[1]["loss"]
     assert same[0] == same[1]
     assert same[0] != other
+
+
+def test_augmentation_may_change_inputs_and_targets_together():
+    def turned(key, batch):
+        order = jax.random.permutation(key, BATCH)
+        return {**batch, "inputs": batch["inputs"][order], "targets": batch["targets"][order]}
+
+    def inputs_turned(key, batch):
+        return {**turned(key, batch), "targets": batch["targets"]}
+
+    state, batch = initial_state(), make_batch(0)
+    losses = [
+        jax.jit(make_task(augment=augment).train_step)(state, batch)[1]["loss"]
+        for augment in (None, turned, inputs_turned)
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert abs(losses[0] - losses[2]) > 1e-3
 
 
 def test_the_objective_is_the_mean_over_the_global_batch():

@@ -48,7 +48,7 @@ from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
-from train.steps import Batch
+from train.steps import Batch, on_inputs
 from train.task import Supervised, Task
 
 
@@ -141,7 +141,7 @@ class Captcha(Recipe):
             },
             optimizer=optimizer,
             schedule=schedule,
-            augment=lambda key, images: random_distortion(key, images, self.distortion),
+            augment=on_inputs(lambda key, images: random_distortion(key, images, self.distortion)),
             activation=read,
             summary=error_rate,
         )

@@ -26,6 +26,7 @@ from train.classification import accuracy, cross_entropy
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
+from train.steps import on_inputs
 from train.task import Supervised, Task
 
 
@@ -72,7 +73,7 @@ class Mnist(Recipe):
             metrics={"accuracy": accuracy},
             optimizer=optimizer,
             schedule=schedule,
-            augment=lambda key, images: random_shift(key, images, self.shift),
+            augment=on_inputs(lambda key, images: random_shift(key, images, self.shift)),
             activation=jax.nn.softmax,
         )
 

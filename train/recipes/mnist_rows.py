@@ -28,6 +28,7 @@ from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
 from train.recipes.mnist import digit_answers, digit_legend, draw_mistakes
+from train.steps import on_inputs
 from train.task import Supervised, Task
 
 
@@ -82,7 +83,7 @@ class MnistRows(Recipe):
             metrics={"accuracy": accuracy},
             optimizer=optimizer,
             schedule=schedule,
-            augment=lambda key, images: random_shift(key, images, self.shift),
+            augment=on_inputs(lambda key, images: random_shift(key, images, self.shift)),
             activation=jax.nn.softmax,
         )
 

@@ -47,6 +47,7 @@ from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
 from train.sequences import TeacherForced, cross_entropy, exact
+from train.steps import on_inputs
 from train.task import Task
 
 
@@ -121,7 +122,7 @@ class MnistWords(Recipe):
             metrics={"accuracy": exact},
             optimizer=optimizer,
             schedule=schedule,
-            augment=lambda key, pair: (random_shift(key, pair[0], self.shift), pair[1]),
+            augment=on_inputs(lambda key, pair: (random_shift(key, pair[0], self.shift), pair[1])),
             beam_width=self.beam_width,
         )
 

@@ -45,6 +45,7 @@ from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
+from train.steps import on_inputs
 from train.task import Supervised, Task
 
 PADDING, UNKNOWN, FIRST_CHARACTER = 0, 1, 2
@@ -141,7 +142,7 @@ class Sentiment(Recipe):
             metrics={"accuracy": accuracy},
             optimizer=optimizer,
             schedule=schedule,
-            augment=lambda key, points: hide_characters(key, points, self.hidden_share),
+            augment=on_inputs(lambda key, points: hide_characters(key, points, self.hidden_share)),
             constants={} if splits is None else {"vocabulary": self.vocabulary(splits)},
             activation=jax.nn.softmax,
         )
