@@ -73,7 +73,7 @@ def fit(
     splits = recipe.load()
     place = (parallel.process, parallel.processes)
     batches = Batches(splits.train, recipe.batch_size, recipe.seed, *place)
-    task = recipe.task(splits)
+    task = recipe.training_task(splits)
     reporter = reporter or Reporter(quiet=not parallel.is_main)
 
     # 2. Train

@@ -32,7 +32,7 @@ class Weights(struct.PyTreeNode):
 class Task(abc.ABC):
     """Pure functions over a state of the task's own kind.
 
-    The state is any pytree with ``step`` (int32), ``variables`` and ``replace``. The loop, the
+    The state is any pytree with ``step`` (int32) and ``variables``. The loop, the
     checkpoints and the parallelism use nothing else, so a hand-derived gradient and a pair of
     adversaries train by the same loop as a classifier.
     """
