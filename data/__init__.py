@@ -7,7 +7,9 @@ from data.boston import BOSTON_FEATURES, FOLDS, load_boston
 from data.captchas import decode_text, fit_image, load_captchas
 from data.dates import computed_dates
 from data.digit_words import (
+    FIRST_LETTER,
     LETTER_TOKENS,
+    LETTERS,
     LONGEST_WORD,
     WORDS,
     load_digit_words,
@@ -16,7 +18,7 @@ from data.digit_words import (
 )
 from data.digits import load_digits, standardise_digits
 from data.errors import DataError
-from data.images import read_digit, read_image
+from data.images import DIGIT_IMAGE, read_digit, read_image
 from data.parallel_text import Texts, padded, parallel_splits, read_parallel
 from data.pictures import Picture, Pictures, load_pictures, read_picture, stretch_contrast
 from data.prices import load_prices, price_windows, read_closes
@@ -37,9 +39,12 @@ from data.vocabulary import (
 
 __all__ = [
     "BOSTON_FEATURES",
+    "DIGIT_IMAGE",
     "END",
+    "FIRST_LETTER",
     "FOLDS",
     "LABELS",
+    "LETTERS",
     "LETTER_TOKENS",
     "LONGEST_WORD",
     "NO_CHARACTER",

@@ -8,6 +8,12 @@ from PIL import Image, UnidentifiedImageError
 
 from data.errors import DataError
 
+DIGIT_IMAGE = (
+    "grey image of one digit, scaled to 28 x 28 (Lanczos), inverted where the median of its "
+    "border is above 127: light on dark"
+)
+"""What ``read_digit`` does, for who has to do it elsewhere."""
+
 
 def read_image(
     file: str | Path | BinaryIO, mode: str, name: str | Path | None = None

@@ -26,10 +26,13 @@ def convolve(
 
     Maps smaller than the kernel, as VGG's last ones of 32x32 images, are multiplied densely:
     XLA:CPU takes such a convolution through a scalar loop, and on any backend most of it is zeros.
+    A kernel that covers the whole image is one product.
     On CPU 3x3 convolutions of many channels are computed by fewer multiplications (winograd.py).
     """
     if stride == (1, 1) and _is_tiny(images.shape[1:3], kernel.shape[:2], padding):
         return _convolve_densely(images, kernel, padding)
+    if padding == 0 and images.shape[1:3] == kernel.shape[:2]:
+        return jnp.einsum("bhwc,hwcf->bf", images, kernel)[:, None, None]
     directly = functools.partial(convolve_directly, stride=stride, padding=padding)
     if (*kernel.shape[:2], *stride, padding) != (3, 3, 1, 1, 1) or not _is_wide(images, kernel):
         return directly(images, kernel)
@@ -55,6 +58,8 @@ def convolve_directly(
 
 
 def _is_wide(images: Array, kernel: Array) -> bool:
+    if not isinstance(images.size, int):
+        return False  # jax.export leaves the number of images open
     full_precision = kernel.dtype in (jnp.float32, jnp.float64)
     many_products = images.size * kernel.shape[-1] >= MANY_PRODUCTS
     return full_precision and many_products and min(kernel.shape[2:]) >= MANY_CHANNELS
@@ -89,17 +94,27 @@ def convolve_transposed(
 ) -> Float[Array, "batch out_height out_width features"]:
     """torch's conv_transpose2d.
 
-    Where the kernel is as wide as the stride no outputs overlap, so it is one product for all
-    pixels whose results are laid out in space; XLA:CPU's own form is many times slower.
+    Where no outputs overlap, because the kernel is as wide as the stride or there is one pixel, it
+    is one product for all pixels whose results are laid out in space; XLA:CPU's own form is many
+    times slower.
     """
     extent = kernel.shape[0]
     if extent == stride and padding == 0:
         batch, height, width, _ = images.shape
         outputs = jnp.einsum("bhwc,ijfc->bhiwjf", images, kernel)
         return outputs.reshape(batch, extent * height, extent * width, -1)
+    if images.shape[1:3] == (1, 1):
+        outputs = jnp.einsum("bc,ijfc->bijf", images[:, 0, 0], kernel)
+        return outputs[:, padding : extent - padding, padding : extent - padding]
+    return _transpose(images, kernel, stride, padding)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _transpose(images: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """XLA's own form, with gradients that it computes faster than those it derives."""
     # It is a convolution of the images with zeros between their pixels, so torch's padding p of
     # the convolution that it transposes becomes extent - 1 - p of this one.
-    side = extent - 1 - padding
+    side = kernel.shape[0] - 1 - padding
     return lax.conv_transpose(
         images,
         kernel,
@@ -108,3 +123,30 @@ def convolve_transposed(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         transpose_kernel=True,
     )
+
+
+def _transpose_forward(
+    images: Array, kernel: Array, stride: int, padding: int
+) -> tuple[Array, tuple[Array, Array]]:
+    return _transpose(images, kernel, stride, padding), (images, kernel)
+
+
+def _transpose_backward(
+    stride: int, padding: int, kept: tuple[Array, Array], cotangent: Array
+) -> tuple[Array, Array]:
+    """Transposed, it is the convolution of the cotangent, and ``images`` is that one's cotangent.
+
+    With out = C(kernel)^T images, where C(kernel) convolves with the stride: the gradient of the
+    images is C(kernel) cotangent, and <cotangent, C(kernel)^T images> is
+    <C(kernel) cotangent, images>, whose gradient by the kernel is that of a convolution.
+    """
+    images, kernel = kept
+
+    def convolved(kernel: Array) -> Array:
+        return convolve_directly(cotangent, kernel, (stride, stride), padding)
+
+    of_images, pull_back = jax.vjp(convolved, kernel)
+    return of_images, *pull_back(images)
+
+
+_transpose.defvjp(_transpose_forward, _transpose_backward)

@@ -26,7 +26,7 @@ def full_lengths(
             (under `jit` they are not, and a length above `steps` then acts as `steps`).
     """
     if lengths is None:
-        return jnp.asarray(np.full(batch, steps, np.int32))
+        return jnp.full((batch,), steps, jnp.int32)
     shape, dtype = jnp.shape(lengths), jnp.result_type(lengths)
     if shape != (batch,) or not jnp.issubdtype(dtype, jnp.integer):
         raise ValueError(f"{name}: expected integers of shape ({batch},), got {dtype} {shape}")

@@ -8,28 +8,33 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+from jax.export import Exported
 
-from data import DataError
+from data import DataError, Splits
 from train.checkpoints import latest_in_words
 from train.errors import RunError, UsageError
+from train.export import ExportedTask, load_exported, save_exported
 from train.fit import fit
 from train.loop import Loop, Predictor
 from train.parallel import DataParallel, use_compilation_cache
 from train.recipe import Recipe, default_folder
 from train.recipes import RECIPES, find
 from train.report import in_words
-from train.run_folder import SUMMARY, check_folder, load_weights, read_config
+from train.run_folder import SUMMARY, check_folder, load_input, load_weights, read_config
 from train.settings import build, from_values, help_text, parse_options, settings
+from train.task import Task
 from train.weights import convert
 
 USAGE = """\
 flax-models list                            what there is to train
 flax-models train RECIPE [--out DIR] [--seed N] [--epochs N] [--FIELD V ...]
 flax-models train RECIPE --help             the settings of a recipe
-flax-models eval DIR                        test metrics of a run's best weights, as JSON
-flax-models predict DIR INPUT...            one JSON object a line
+flax-models eval DIR|FILE                   test metrics of a run's best weights, as JSON
+flax-models predict DIR|FILE INPUT...       one JSON object a line
+flax-models export DIR FILE                 the trained function for JAX alone, and FILE.json
 flax-models convert ARCH IN OUT             weights from PyTorch's names and layout, and back
 """
 
@@ -62,6 +67,7 @@ def _dispatch(arguments: list[str]) -> int:
         "train": _train,
         "eval": _eval,
         "predict": _predict,
+        "export": _export,
         "convert": _convert,
     }
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
@@ -151,26 +157,38 @@ def _print_results(folder: Path) -> None:
 def _eval(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         raise UsageError("name a run folder: flax-models eval DIR")
-    folder, *rest = arguments
-    recipe = _recipe_of(Path(folder), rest)
-    splits = recipe.load()
-    loop = Loop(recipe.task(splits), DataParallel(recipe.batch_size))
-    variables = loop.parallel.replicate(load_weights(Path(folder)))
-    measured = loop.evaluate(variables, splits.test)
+    place, *rest = arguments
+    trained = _trained(Path(place), rest)
+    splits = trained.recipe.load()
+    devices = jax.devices()[:1] if trained.exported else None  # it was lowered for one
+    parallel = DataParallel(trained.recipe.batch_size, devices)
+    loop = Loop(trained.task(splits), parallel)
+    measured = loop.evaluate(parallel.replicate(trained.variables), splits.test)
     results = {f"test/{name}": value for name, value in measured.items()}
-    print(json.dumps({"recipe": recipe.name, **results, "data": splits.source}))
+    print(json.dumps({"recipe": trained.recipe.name, **results, "data": splits.source}))
     return 0
 
 
 def _predict(arguments: list[str]) -> int:
-    folders = [argument for argument in arguments[:1] if not argument.startswith("--")]
-    if not folders or len(arguments) < 2:
+    places = [argument for argument in arguments[:1] if not argument.startswith("--")]
+    if not places or len(arguments) < 2:
         raise UsageError("name a run folder and what to predict for: predict DIR INPUT...")
-    folder, *inputs = arguments
-    recipe = _recipe_of(Path(folder), [])
-    predict = Predictor(recipe.task(None), load_weights(Path(folder)), folder=Path(folder))
-    for answer in recipe.answers(predict, inputs):
+    place, inputs = Path(arguments[0]), arguments[1:]
+    trained = _trained(place, [])
+    folder = place.parent if trained.exported else place
+    predict = Predictor(trained.task(None), trained.variables, folder=folder)
+    for answer in trained.recipe.answers(predict, inputs):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
+    return 0
+
+
+def _export(arguments: list[str]) -> int:
+    if len(arguments) != 2:
+        raise UsageError("name a run folder and a file: flax-models export DIR FILE")
+    folder, file = map(Path, arguments)
+    recipe = _recipe(*read_config(folder), [])
+    save_exported(file, recipe, load_weights(folder), load_input(folder))
+    print(json.dumps({"input": str(folder), "output": str(file), "bytes": file.stat().st_size}))
     return 0
 
 
@@ -194,13 +212,34 @@ def _convert(arguments: list[str]) -> int:
     return 0
 
 
-def _recipe_of(folder: Path, arguments: list[str]) -> Recipe:
-    """The recipe that a run folder holds, reading its data where ``arguments`` say."""
-    name, values = read_config(folder)
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A recipe with its best weights, or with the exported function that holds them."""
+
+    recipe: Recipe
+    variables: dict[str, Any]
+    place: Path
+    exported: Exported | None = None
+
+    def task(self, splits: Splits | None) -> Task:
+        """Fit to evaluate and to predict."""
+        task = self.recipe.task(splits)
+        return ExportedTask(self.exported, task, self.place) if self.exported else task
+
+
+def _trained(place: Path, arguments: list[str]) -> Trained:
+    """What lies in a run folder or an exported file, its data read where ``arguments`` say."""
+    if place.is_file():
+        name, values, exported, variables = load_exported(place)
+        return Trained(_recipe(name, values, arguments), variables, place, exported)
+    recipe = _recipe(*read_config(place), arguments)
+    return Trained(recipe, load_weights(place), place)
+
+
+def _recipe(name: str, values: dict[str, Any], arguments: list[str]) -> Recipe:
     recipe_class = find(name)
     where = {key: setting for key, setting in settings(recipe_class).items() if setting.where}
-    recipe = from_values(recipe_class, values | parse_options(where, arguments))
-    return recipe
+    return from_values(recipe_class, values | parse_options(where, arguments))
 
 
 def _prepare_process() -> None:

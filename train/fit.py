@@ -160,7 +160,8 @@ def _train(
                 progress.best_score is None or score > progress.best_score
             )
             if better and parallel.is_main:
-                save_weights(folder, recipe, parallel.to_host(state.variables))
+                variables = parallel.to_host(state.variables)
+                save_weights(folder, recipe, variables, splits.train["inputs"])
             compiling = loop.compile_seconds - compiled_before
             progress = Progress(
                 step=span.stop,

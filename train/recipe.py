@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,6 +43,9 @@ class Recipe(abc.ABC):
     monitor: ClassVar[str] = "loss"
     """The validation metric that chooses the best weights."""
     higher_is_better: ClassVar[bool] = False
+    input_shape: ClassVar[str | None] = "batch, ..."
+    """Of the inputs that an exported function takes: a name for each axis of any size, and ``...``
+    for the axes of training; none where the prediction is not one function of arrays."""
 
     seed: int = 0
     epochs: int = 10
@@ -86,6 +89,10 @@ class Recipe(abc.ABC):
     @abc.abstractmethod
     def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """One answer for each input that ``flax-models predict`` was given, with its ``input``."""
+
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """For who loads an exported function: how an input is made, and what an output means."""
+        return {}
 
     def steps(self, splits: Splits | None) -> int:
         """Training steps of the whole run; 1 without data, where no schedule is followed."""

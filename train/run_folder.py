@@ -1,17 +1,20 @@
 """The folder of a run: what lies where, written so that a kill leaves nothing half-written."""
 
+import contextlib
 import errno
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from train.errors import UsageError
 from train.recipe import Recipe
@@ -128,12 +131,19 @@ def _line(record: dict[str, float]) -> str:
     return json.dumps(record) + "\n"
 
 
-def save_weights(folder: Path, recipe: Recipe, variables: PyTree) -> None:
-    """Write variables under their paths, as ``params/dense_0/kernel``, with the recipe beside."""
+def save_weights(folder: Path, recipe: Recipe, variables: PyTree, inputs: np.ndarray) -> None:
+    """Write variables under their paths, as ``params/dense_0/kernel``.
+
+    The header says what they belong to: recipe, settings, and shape and type of one of ``inputs``.
+    """
     flat = {
         path: np.ascontiguousarray(leaf) for path, leaf in flatten_dict(variables, sep="/").items()
     }
-    metadata = {"recipe": recipe.name, "settings": json.dumps(to_values(recipe))}
+    metadata = {
+        "recipe": recipe.name,
+        "settings": json.dumps(to_values(recipe)),
+        "input": json.dumps({"shape": inputs.shape[1:], "dtype": inputs.dtype.name}),
+    }
     write_bytes(folder / WEIGHTS, save(flat, metadata))
 
 
@@ -143,10 +153,32 @@ def load_weights(folder: Path) -> PyTree:
     Raises:
         UsageError: there is none yet, or it is damaged.
     """
+    with _weights(folder) as file:
+        names = list(file.keys())
+        return unflatten_dict({name: file.get_tensor(name) for name in names}, sep="/")
+
+
+def load_input(folder: Path) -> jax.ShapeDtypeStruct:
+    """Shape and type of one input of the network whose weights the folder holds.
+
+    Raises:
+        UsageError: as ``load_weights``, or the header of a file from before does not say it.
+    """
+    with _weights(folder) as file:
+        metadata = file.metadata()
+    if "input" not in metadata:
+        raise UsageError(f"{folder / WEIGHTS}: does not say its inputs' shape; train again")
+    return jax.ShapeDtypeStruct(**json.loads(metadata["input"]))
+
+
+@contextlib.contextmanager
+def _weights(folder: Path) -> Iterator[Any]:
+    """``model.safetensors``, open."""
     path = folder / WEIGHTS
     if not path.is_file():
         raise UsageError(f"{folder}: no {WEIGHTS} yet; train until the first evaluation")
     try:
-        return unflatten_dict(load_file(path), sep="/")
+        with safe_open(path, framework="numpy") as file:
+            yield file
     except SafetensorError as error:
         raise UsageError(f"{path}: damaged ({error}); train again") from error

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from jax import lax
+from jax import export, lax
 
 from flax_models.convolution import (
     MANY_CHANNELS,
@@ -108,6 +108,39 @@ def test_a_transposed_convolution_whose_outputs_do_not_overlap(extent):
 
 
 @pytest.mark.parametrize(
+    ("size", "extent", "stride", "padding"),
+    [((5, 4), 4, 2, 1), ((5, 4), 3, 2, 0), ((4, 3), 3, 1, 1), ((1, 1), 4, 1, 0), ((1, 1), 5, 2, 1)],
+)
+def test_a_transposed_convolution_whose_outputs_overlap(size, extent, stride, padding):
+    """The transpose, by its definition, of the convolution that would lead back."""
+    images, kernel = normal(2, *size, 3), normal(extent, extent, 6, 3)
+    height, width = ((n - 1) * stride - 2 * padding + extent for n in size)
+
+    def reference(images, kernel):
+        def back(outputs):
+            return convolve_directly(outputs, kernel, (stride, stride), padding)
+
+        like = jax.ShapeDtypeStruct((2, height, width, 6), images.dtype)
+        return jax.linear_transpose(back, like)(images)[0]
+
+    assert_same(
+        lambda images, kernel: convolve_transposed(images, kernel, stride, padding),
+        reference,
+        images,
+        kernel,
+    )
+
+
+def test_a_kernel_that_covers_the_image():
+    assert_same(
+        lambda images, kernel: convolve(images, kernel, (2, 2), 0),
+        lambda images, kernel: convolve_directly(images, kernel, (2, 2), 0),
+        normal(3, 4, 5, 2),
+        normal(4, 5, 2, 6),
+    )
+
+
+@pytest.mark.parametrize(
     ("window", "size"), [(2, (8, 6)), (2, (9, 7)), (3, (9, 8)), ((1, 4), (5, 9))]
 )
 def test_max_pooling_without_overlap(window, size):
@@ -145,3 +178,24 @@ def test_the_gradient_finds_a_maximum_that_xla_computes_anew():
     ours, reference = loss(lambda x: max_pool(x, 2)), loss(lambda x: nn.max_pool(x, (2, 2), (2, 2)))
     for one, other in zip(ours, reference, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
+def test_an_exported_function_holds_the_form_that_each_platform_computes_fastest():
+    shape, kernel = (16, 16, 32, MANY_CHANNELS), normal(3, 3, MANY_CHANNELS, MANY_CHANNELS)
+    kernel = kernel.astype(np.float32)
+
+    def exported(shape, platforms):
+        images = jax.ShapeDtypeStruct(shape, np.float32)
+        function = jax.jit(lambda images: convolve(images, kernel, (1, 1), 1))
+        return export.export(function, platforms=platforms)(images)
+
+    convolutions = {
+        platform: exported(shape, [platform]).mlir_module().count("stablehlo.convolution")
+        for platform in ("cpu", "cuda", "tpu")
+    }
+    assert convolutions == {"cpu": 0, "cuda": 1, "tpu": 1}
+    images = normal(*shape).astype(np.float32)
+    want = convolve_directly(images, kernel, (1, 1), 1)
+    for any_shape in (shape, export.symbolic_shape("batch, ...", like=shape)):
+        of_all = exported(any_shape, ["cpu", "cuda", "tpu"])
+        np.testing.assert_allclose(of_all.call(images), want, atol=2e-3, rtol=1e-4)

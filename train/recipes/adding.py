@@ -85,6 +85,7 @@ class Adding(Recipe):
     learns = "to add two numbers from long ago, by RNN, LSTM and GRU"
     data = "computed"
     expected = "test MSE 0.0006 (LSTM, 200 steps), all cells and lengths in 6 minutes"
+    input_shape = "batch, steps, 2"
 
     epochs: int = 25
     """Of 100 steps each."""
@@ -179,6 +180,13 @@ class Adding(Recipe):
             steps = parse_additions(text)
             value = float(predict(steps[None])[0, 0])
             yield {"input": text, "value": value, "sum": round(float(steps.prod(axis=-1).sum()), 6)}
+
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a sequence."""
+        return {
+            "how_to_read": "a number from 0 to 1 and a mark, 0 or 1, each step; two marks in all",
+            "meaning": "sum of the two marked numbers",
+        }
 
 
 def gradient_norms(task: Task, variables: PyTree, splits: Splits) -> np.ndarray:

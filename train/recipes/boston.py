@@ -9,7 +9,7 @@ cores, seed 0: 3.07 thousand dollars in 20 seconds; least squares on the same fo
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -139,6 +139,13 @@ class Boston(Recipe):
             table = read_table(path, BOSTON_FEATURES).astype(np.float32)
             for row, price in enumerate(predict(table)[:, 0], start=1):
                 yield {"input": path, "row": row, "value": float(price)}
+
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a house."""
+        return {
+            "how_to_read": f"in their own units: {', '.join(BOSTON_FEATURES)}",
+            "meaning": "price in 1,000 dollars",
+        }
 
 
 def statistics(splits: Splits) -> dict[str, np.ndarray]:

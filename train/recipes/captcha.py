@@ -175,6 +175,18 @@ class Captcha(Recipe):
             (text,) = read_texts(readings, predict)
             yield {"input": path, "text": text, "confidence": float(readings.confidence[0])}
 
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of an image and of the classes read in it."""
+        height, width = map(int, variables["reader"]["size"])
+        return {
+            "how_to_read": f"grey image scaled (bilinear) to height {height} in its proportions; "
+            f"then squeezed to width {width}, or continued to it by its last column",
+            "meaning": "classes: the text, class k is character k of the alphabet counted from 1, "
+            "0 is none; confidence: probability of the text; log_probs: of the CTC classes by "
+            "time step, class 0 is the blank",
+            "alphabet": decode_text(variables["reader"]["alphabet"]),
+        }
+
 
 def alphabet_of(splits: Splits) -> tuple[int, ...]:
     """The code points that training texts have, in rising order."""

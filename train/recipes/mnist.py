@@ -10,7 +10,7 @@ without.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from data import Splits, load_digits, random_shift, read_digit, standardise_digits
+from data import DIGIT_IMAGE, Splits, load_digits, random_shift, read_digit, standardise_digits
 from flax_models import MLP
 from train import figures
 from train.baselines import linear_classes
@@ -89,6 +89,10 @@ class Mnist(Recipe):
         """The digit in each image file, of any size, dark on light or light on dark."""
         return digit_answers(predict, inputs)
 
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of probabilities of digits."""
+        return digit_legend()
+
 
 def draw_mistakes(run: Run) -> None:
     """``confusion.png`` and ``mistakes.png`` of a run that predicts the probabilities of digits."""
@@ -107,3 +111,8 @@ def digit_answers(predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[st
         probabilities = predict(read_digit(path)[None])[0]
         label = int(probabilities.argmax())
         yield {"input": path, "label": label, "probability": float(probabilities[label])}
+
+
+def digit_legend() -> dict[str, Any]:
+    """How an image file becomes an input, and what the probabilities belong to."""
+    return {"how_to_read": DIGIT_IMAGE, "labels": [str(digit) for digit in range(10)]}

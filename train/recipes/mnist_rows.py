@@ -9,7 +9,7 @@ A GRU of 128 units. Test accuracy on two busy CPU cores: 96.5 % on the embedded 
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -27,7 +27,7 @@ from train.classification import accuracy, cross_entropy
 from train.loop import Predictor
 from train.optimizers import Optimizer
 from train.recipe import Recipe, Run, column
-from train.recipes.mnist import digit_answers, draw_mistakes
+from train.recipes.mnist import digit_answers, digit_legend, draw_mistakes
 from train.steps import on_inputs
 from train.task import Supervised, Task
 
@@ -124,3 +124,7 @@ class MnistRows(Recipe):
     def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The digit in each image file, of any size, dark on light or light on dark."""
         return digit_answers(predict, inputs)
+
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of probabilities of digits."""
+        return digit_legend()

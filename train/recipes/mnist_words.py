@@ -16,7 +16,7 @@ of those words is the most probable word.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -26,7 +26,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from data import (
+    DIGIT_IMAGE,
+    END,
+    FIRST_LETTER,
     LETTER_TOKENS,
+    LETTERS,
     LONGEST_WORD,
     WORDS,
     Splits,
@@ -181,3 +185,12 @@ class MnistWords(Recipe):
             found = predict(read_digit(path)[None])
             text, confidence = read_word(found["tokens"][0, 0]), float(found["probability"][0, 0])
             yield {"input": path, "text": text, "confidence": confidence}
+
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of tokens: a word's letters, and what ends it."""
+        return {
+            "how_to_read": DIGIT_IMAGE,
+            "meaning": "tokens of the most probable words, best first; a word ends before token "
+            f"{END}, and token {FIRST_LETTER} is the first of the letters",
+            "letters": LETTERS,
+        }

@@ -183,6 +183,13 @@ class Netflix(Recipe):
                 today = float(closes[-1])
                 yield {"input": path, "day": day, "value": float(price), "persistence": today}
 
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of prices."""
+        return {
+            "how_to_read": f"closing prices of {self.window} consecutive days, the last one last",
+            "meaning": "closing price of the next day",
+        }
+
 
 def statistics(splits: Splits) -> dict[str, np.ndarray]:
     """Mean and deviation [1] of the daily returns that the training part's windows hold."""

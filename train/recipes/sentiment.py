@@ -16,7 +16,7 @@ single characters stayed at 81.5 %; runs of them brought it to 86.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -182,6 +182,14 @@ class Sentiment(Recipe):
             label = int(probabilities.argmax())
             probability = float(probabilities[label])
             yield {"input": text, "label": LABELS[label], "probability": probability}
+
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of probabilities of labels."""
+        return {
+            "how_to_read": "text in lower case, one space where space is; the Unicode code points "
+            f"of its last {self.length} characters, then zeros",
+            "labels": LABELS,
+        }
 
 
 def readings(predict: Predictor, texts: np.ndarray) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ in every step. On two CPU cores, seed 0: the least-squares cubic to 3e-5 in 11 s
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -133,6 +133,10 @@ class Sine(Recipe):
             except ValueError:
                 raise UsageError(f"{text!r}: the sine takes numbers, as 1.57") from None
             yield {"input": text, "value": float(predict(np.array([x], np.float32))[0])}
+
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of x and y."""
+        return {"how_to_read": "x in radians, from -pi to pi", "meaning": "the cubic at x"}
 
 
 def least_squares_cubic(splits: Splits) -> np.ndarray:
