@@ -20,7 +20,7 @@ from data.digits import load_digits, standardise_digits
 from data.errors import DataError
 from data.images import DIGIT_IMAGE, read_digit, read_image
 from data.parallel_text import Texts, padded, parallel_splits, read_parallel
-from data.pictures import Picture, Pictures, load_pictures, read_picture, stretch_contrast
+from data.pictures import Picture, Pictures, even_light, load_pictures, read_picture
 from data.prices import load_prices, price_windows, read_closes
 from data.reviews import LABELS, load_reviews
 from data.sine import load_sine
@@ -66,6 +66,7 @@ __all__ = [
     "decode_text",
     "draw_additions",
     "encode",
+    "even_light",
     "fit_image",
     "hide_characters",
     "in_order",
@@ -97,6 +98,5 @@ __all__ = [
     "read_word",
     "spell",
     "standardise_digits",
-    "stretch_contrast",
     "tile_corners",
 ]

@@ -19,6 +19,8 @@ SMALLEST_SIDE = 16
 """A U-Net halves a side four times."""
 FEWEST_PICTURES = 10
 SIMULATED = 200
+DARK = 0.3
+"""A picture whose mean is below this share of white is brightened."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,11 +96,19 @@ def read_picture(
     return pixels
 
 
-def stretch_contrast(pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """The same picture with its darkest thousandth at 0 and its brightest thousandth at 255."""
-    low, high = np.percentile(pixels, [0.1, 99.9])
-    scaled = (pixels.astype(np.float32) - low) * (255 / max(high - low, 1))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+def even_light(pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """The same picture in its best light: stretched to 0 and 255, and brighter where it is dark.
+
+    The darkest thousandth of the values becomes 0 and the brightest 255. If their mean m, as a
+    share of 255, is then below 0.3, they are raised to the power log 0.3 / log m, at least 1/3, so
+    that faint cells beside glaring ones are seen as well.
+    """
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    low, high = np.searchsorted(np.cumsum(counts), [0.001 * pixels.size, 0.999 * pixels.size])
+    scaled = np.clip((np.arange(256) - low) / max(high - low, 1), 0, 1)
+    mean = max(float(scaled @ counts) / pixels.size, 1e-6)
+    power = np.clip(np.log(DARK) / np.log(mean), 1 / 3, 1) if mean < DARK else 1.0
+    return np.rint(255 * scaled**power).astype(np.uint8)[pixels]
 
 
 def _with_masks(

@@ -8,7 +8,6 @@ from jaxtyping import Float, Shaped, UInt8
 
 from data import cut_tiles, join_tiles
 
-TILE, OVERLAP = 256, 64
 SYMMETRIES = range(8)
 
 
@@ -34,17 +33,16 @@ def predict_whole(
     predict: Callable[[np.ndarray], np.ndarray],
     pixels: UInt8[np.ndarray, "H W C"],
     views: int,
-    size: int = TILE,
-    overlap: int = OVERLAP,
+    size: int,
 ) -> Float[np.ndarray, "H W outputs"]:
     """A network's outputs for a picture of any size, by overlapping tiles of one size.
 
-    ``predict`` sees each tile under ``views`` symmetries of the square, always as one batch, so
-    that it compiles once; the outputs are turned back and averaged.
+    Tiles overlap by a quarter of ``size``. ``predict`` sees each tile under ``views`` symmetries of
+    the square, always as one batch, so that it compiles once; the outputs are turned back and
+    averaged.
     """
-    symmetries = SYMMETRIES[:views]
+    symmetries, overlap, tiles = SYMMETRIES[:views], size // 4, []
     height, width, _ = pixels.shape
-    tiles = []
     for tile in cut_tiles(pixels, size, overlap):
         outputs = predict(np.stack([turned(tile, symmetry) for symmetry in symmetries]))
         back = map(turned_back, outputs, symmetries)

@@ -6,7 +6,7 @@ flax-models train unet --source nuclei.zip
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -24,11 +24,11 @@ from data import (
     Pictures,
     Splits,
     cut_tiles,
+    even_light,
     load_pictures,
     random_crop,
     random_light,
     read_picture,
-    stretch_contrast,
 )
 from flax_models import UNet
 from train import figures
@@ -43,9 +43,10 @@ from train.whole_pictures import distinct_stems, predict_whole
 
 
 class Segmenter(nn.Module):
-    """Colour images, their contrast stretched, to logits of the foreground."""
+    """Colour images in even light to logits of the foreground."""
 
     width: int
+    depth: int
 
     @nn.compact
     def __call__(
@@ -53,7 +54,7 @@ class Segmenter(nn.Module):
     ) -> Float[Array, "B H W 1"]:
         """Logits for pixels from 0 to 255."""
         scaled = images.astype(jnp.float32) / 127.5 - 1
-        return UNet(out_channels=1, width=self.width, name="network")(scaled, train=train)
+        return UNet(1, self.width, self.depth, name="network")(scaled, train=train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,13 +67,15 @@ class Unet(Recipe):
     expected = "not measured yet"
 
     source: str = "computed"
-    epochs: int = 80
-    evaluate_every: int = 4
-    batch_size: int = 16
+    epochs: int = 10
+    evaluate_every: int = 2
+    batch_size: int = 8
     width: int = 16
     """Channels of the U-Net's first level; each level below has twice as many."""
+    depth: int = 4
+    """Levels below the first; each halves the sides."""
     crop: int = 128
-    """Pixels of a training crop's side; a multiple of 16."""
+    """Pixels of a training crop's side; a multiple of 2 to the power of the depth."""
     zoom: float = 1.25
     """A crop's sides are zoomed by factors from 1 / zoom to zoom, at most 1.5."""
     light: float = 0.5
@@ -86,12 +89,17 @@ class Unet(Recipe):
         super().__post_init__()
         if self.source == "embedded":
             raise UsageError("source embedded: leave --source out for simulated cells")
-        if self.crop < 16 or self.crop % 16:
-            raise UsageError(f"crop {self.crop}: must be a multiple of 16")
+        if self.crop < 1 or self.crop % 2**self.depth:
+            raise UsageError(f"crop {self.crop}: must be a multiple of {2**self.depth}")
         if not 1 <= self.zoom <= 1.5:
             raise UsageError(f"zoom {self.zoom}: must be from 1 to 1.5")
         if not 1 <= self.views <= 8:
             raise UsageError(f"views {self.views}: must be from 1 to 8")
+
+    @property
+    def patch(self) -> int:
+        """Side of the patches that crops are taken from, and of the tiles that answers are."""
+        return self.crop * 3 // 2
 
     @functools.cached_property
     def pictures(self) -> Pictures:
@@ -101,14 +109,14 @@ class Unet(Recipe):
     def load(self) -> Splits:
         """2. Patches of one size, from which the training step crops: uint8 [N, S, S, 3]."""
         *parts, source = self.pictures
-        train, validation, test = (cut_patches(part, self.crop * 3 // 2) for part in parts)
+        train, validation, test = (cut_patches(part, self.patch) for part in parts)
         return Splits(train, validation, test, source)
 
     def task(self, splits: Splits | None) -> Task:
         """3. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=Segmenter(self.width),
+            module=Segmenter(self.width, self.depth),
             loss=cross_entropy_and_dice,
             metrics={"patch_dice": patch_dice},
             optimizer=optimizer,
@@ -146,7 +154,7 @@ class Unet(Recipe):
         self, predict: Predictor, pixels: UInt8[np.ndarray, "H W 3"]
     ) -> Bool[np.ndarray, "H W"]:
         """The predicted mask of a picture of any size."""
-        return predict_whole(predict, stretch_contrast(pixels), self.views)[..., 0] > 0
+        return predict_whole(predict, even_light(pixels), self.views, self.patch)[..., 0] > 0
 
     def draw(self, run: Run) -> None:
         """6. The worst, the median and the best test images, and how the scores are spread."""
@@ -166,7 +174,7 @@ class Unet(Recipe):
             for axes, index in zip(row, indices, strict=False):
                 draw_outlines(axes, test[index], masks[index])
                 axes.set_title(f"{name}: Dice {dice[index]:.3f}", fontsize=9)
-        figure.suptitle("Test images, contrast stretched: truth green, prediction magenta")
+        figure.suptitle("Test images in even light: truth green, prediction magenta")
         figures.save(figure, run.figures / "outlines.png")
 
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -186,10 +194,19 @@ class Unet(Recipe):
             Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(file)
             yield {"input": path, "mask": str(file), "foreground": float(mask.mean())}
 
+    def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a tile and of the logits of its mask."""
+        return {
+            "how_to_read": "colour image, its values scaled so that the darkest thousandth is 0 "
+            "and the brightest 255; if their mean m, as a share of 255, is below 0.3, raised to "
+            "the power log 0.3 / log m, at least 1/3; a larger image tile by tile",
+            "meaning": "logits of the foreground by pixel: above 0 is foreground",
+        }
+
 
 def cut_patches(pictures: Sequence[Picture], size: int) -> Examples:
-    """Every picture, its contrast stretched, and its mask as overlapping patches of one size."""
-    inputs = [cut_tiles(stretch_contrast(picture.pixels), size, 0) for picture in pictures]
+    """Every picture in even light, and its mask, as overlapping patches of one size."""
+    inputs = [cut_tiles(even_light(picture.pixels), size, 0) for picture in pictures]
     targets = [cut_tiles(picture.mask.astype(np.uint8)[..., None], size, 0) for picture in pictures]
     return {"inputs": np.concatenate(inputs), "targets": np.concatenate(targets)}
 
@@ -203,7 +220,7 @@ def scores(
 
 def draw_outlines(axes: Axes, picture: Picture, predicted: Bool[np.ndarray, "H W"]) -> None:
     """A picture with the outlines of its true and its predicted mask."""
-    axes.imshow(stretch_contrast(picture.pixels))
+    axes.imshow(even_light(picture.pixels))
     for mask, colour in ((picture.mask, "lime"), (predicted, "magenta")):
         if mask.any() and not mask.all():
             axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)
