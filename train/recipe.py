@@ -20,7 +20,7 @@ WHERE = {"where": True}
 """Marks a field that says where data lie, not what is learned: it may differ when resuming."""
 
 LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "evaluate_every", "patience"), 1),
+    **dict.fromkeys(("epochs", "batch_size", "evaluate_every", "patience", "width", "depth"), 1),
     **dict.fromkeys(("embedding_size", "hidden_size", "beam_width"), 1),
     "shift": 0,
 }
