@@ -21,7 +21,7 @@ WHERE = {"where": True}
 
 LEAST = {
     **dict.fromkeys(("epochs", "batch_size", "evaluate_every", "patience", "width", "depth"), 1),
-    **dict.fromkeys(("embedding_size", "hidden_size", "beam_width"), 1),
+    **dict.fromkeys(("embedding_size", "hidden_size", "beam_width", "accumulate"), 1),
     "shift": 0,
 }
 """Smallest values of fields that any practice, or several, have under these names."""
@@ -55,6 +55,8 @@ class Recipe(abc.ABC):
     """Epochs from one evaluation and checkpoint to the next."""
     patience: int | None = None
     """Stop after so many evaluations without a better monitored metric; never, by default."""
+    accumulate: int = 1
+    """Parts in which a step takes its batch, one after another, to save memory."""
     ema: float | None = None
     """Decay of the moving average that is evaluated and saved; without it, the last weights are."""
     source: str = "embedded"
@@ -80,8 +82,10 @@ class Recipe(abc.ABC):
         """Model, objective and optimizer; without data, fit only to evaluate and predict."""
 
     def training_task(self, splits: Splits) -> Task:
-        """The task as ``fit`` trains it: with the moving average, where one is asked for."""
+        """The task as ``fit`` trains it, by parts of a batch and averaged, where asked for."""
         task = self.task(splits)
+        if self.accumulate > 1:
+            task = task.accumulating(self.accumulate)
         return task if self.ema is None else Averaged(task, self.ema)
 
     @abc.abstractmethod
