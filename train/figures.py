@@ -90,7 +90,8 @@ def image_grid(
 
 def image_rows(rows: Mapping[str, np.ndarray], path: Path, heading: str) -> None:
     """Grey images [N, H, W, 1] from 0 to 1, close together, a named row each."""
-    figure = Figure(figsize=(9, 9 / 12 * len(rows) + 0.8), layout="constrained")
+    height = 9 / max(map(len, rows.values())) + 0.05
+    figure = Figure(figsize=(9.8, height * len(rows) + 0.5), layout="constrained")
     figure.suptitle(heading)
     panels = figure.subplots(len(rows), squeeze=False).ravel()
     for axes, (name, images) in zip(panels, rows.items(), strict=True):

@@ -93,12 +93,16 @@ class AutoencoderPractice(Recipe):
     optimizer: Optimizer = Optimizer(learning_rate=2e-3, warmup=0.05)
 
     def __post_init__(self) -> None:
-        """Refuse codes of no number and noise below none."""
+        """Refuse codes of no number, layers of no width, and noise below none."""
         super().__post_init__()
         if self.latent < 1:
             raise UsageError(f"latent {self.latent}: must be 1 or more")
         if self.noise < 0:
             raise UsageError(f"noise {self.noise}: must be 0 or more")
+        for name in ("hidden", "channels"):
+            widths = getattr(self, name)
+            if min(widths, default=0) < 1:
+                raise UsageError(f"{name} {widths}: one width or more, each 1 or more")
 
     def load(self) -> Splits:
         """1. Data: an image's target is the image; uint8 [N, 28, 28, 1], with labels [N]."""
