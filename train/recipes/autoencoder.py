@@ -49,7 +49,7 @@ class DigitCoder(nn.Module):
     def setup(self) -> None:
         """One of the two networks."""
         network = VAE if self.variational else Autoencoder
-        self.network = network(self.latent, self.widths, self.layers)
+        self.network: Any = network(self.latent, self.widths, self.layers)
 
     def __call__(
         self, images: Float[Array, "B H W 1"] | UInt8[Array, "B H W 1"], train: bool = False
@@ -255,7 +255,7 @@ def by_components(splits: Splits, components: int) -> Float[np.ndarray, "N 28 28
 def decode(run: Run, codes: Float[np.ndarray, "N latent"]) -> Float[np.ndarray, "N 28 28 1"]:
     """Pixels from 0 to 1 of the digits that codes stand for."""
     assert isinstance(run.task, Supervised)
-    logits = run.task.module.apply(
+    logits: Any = run.task.module.apply(
         run.weights.variables, codes.astype(np.float32), method=DigitCoder.decode
     )
     return np.asarray(jax.nn.sigmoid(logits))
