@@ -15,6 +15,7 @@ from train.recipes.netflix import Netflix
 from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.recipes.translate import Translate
+from train.recipes.unet import Unet
 from train.settings import build
 
 RECIPES: dict[str, type[Recipe]] = {
@@ -30,6 +31,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Sentiment,
         Translate,
         Captcha,
+        Unet,
     )
 }
 

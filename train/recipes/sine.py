@@ -110,7 +110,7 @@ class Sine(Recipe):
 
     def conclude(self, run: Run) -> dict[str, Any]:
         """4. The coefficients that training found, to stand beside the baseline's."""
-        return {"coefficients": np.asarray(run.state.coefficients).tolist()}
+        return {"coefficients": np.asarray(run.state.variables["params"]["coefficients"]).tolist()}
 
     def draw(self, run: Run) -> None:
         """5. The truth, the fit, and the random cubic that training began with."""
