@@ -1,4 +1,4 @@
-"""``--precision bf16``: which operations are in which type, read off the jaxprs of every practice."""
+"""``--precision bf16``: which operations are in which type, read off every practice's jaxpr."""
 
 import collections
 
