@@ -26,6 +26,26 @@ def use_compilation_cache(folder: Path) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+def choose_devices(count: int | None) -> list[jax.Device] | None:
+    """So many devices, an equal number of each process; None, for all, where none is given.
+
+    Raises:
+        UsageError: the processes have fewer, or cannot take equal numbers.
+    """
+    if count is None:
+        return None
+    processes = jax.process_count()
+    share = count // processes
+    of_each = [[d for d in jax.devices() if d.process_index == p] for p in range(processes)]
+    most = min(map(len, of_each))
+    if count < 1 or count % processes or share > most:
+        raise UsageError(
+            f"devices {count}: {processes} process{'es' * (processes > 1)} with {most} "
+            f"each can use {processes} to {processes * most}, a multiple of {processes}"
+        )
+    return [device for own in of_each for device in own[:share]]
+
+
 class DataParallel:
     """A mesh of one axis, ``data``, over the devices; state replicated, batches cut by row.
 
