@@ -6,6 +6,7 @@ from typing import Any
 from train.errors import UsageError
 from train.recipe import Recipe
 from train.recipes.adding import Adding
+from train.recipes.autoencoder import AutoencoderPractice
 from train.recipes.boston import Boston
 from train.recipes.captcha import Captcha
 from train.recipes.mnist import Mnist
@@ -34,6 +35,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Captcha,
         Unet,
         Restore,
+        AutoencoderPractice,
     )
 }
 

@@ -43,6 +43,7 @@ class Segmenter(nn.Module):
 
     width: int
     depth: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -50,7 +51,8 @@ class Segmenter(nn.Module):
     ) -> Float[Array, "B H W 1"]:
         """Logits for pixels from 0 to 255."""
         scaled = images.astype(jnp.float32) / 127.5 - 1
-        return UNet(1, self.width, self.depth, name="network")(scaled, train=train)
+        network = UNet(1, self.width, self.depth, dtype=self.dtype, name="network")
+        return network(scaled, train=train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ class Unet(PictureRecipe):
         """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=Segmenter(self.width, self.depth),
+            module=Segmenter(self.width, self.depth, self.dtype),
             loss=cross_entropy_and_dice,
             metrics={"patch_dice": patch_dice},
             optimizer=optimizer,
