@@ -6,12 +6,14 @@ from typing import Any
 from train.errors import UsageError
 from train.recipe import Recipe
 from train.recipes.adding import Adding
+from train.recipes.autoencoder import AutoencoderPractice
 from train.recipes.boston import Boston
 from train.recipes.captcha import Captcha
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
 from train.recipes.netflix import Netflix
+from train.recipes.restore import Restore
 from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.recipes.translate import Translate
@@ -32,6 +34,8 @@ RECIPES: dict[str, type[Recipe]] = {
         Translate,
         Captcha,
         Unet,
+        Restore,
+        AutoencoderPractice,
     )
 }
 
