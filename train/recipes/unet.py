@@ -5,7 +5,6 @@ flax-models train unet --source nuclei.zip
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,11 +20,9 @@ from PIL import Image
 from data import (
     Examples,
     Picture,
-    Pictures,
     Splits,
     cut_tiles,
     even_light,
-    load_pictures,
     random_crop,
     random_light,
     read_picture,
@@ -34,12 +31,11 @@ from flax_models import UNet
 from train import figures
 from train.errors import UsageError
 from train.loop import Predictor
-from train.optimizers import Optimizer
-from train.recipe import Recipe, Run
+from train.recipe import Run
 from train.segmentation import cross_entropy_and_dice, dice_and_iou, otsu_mask, patch_dice
 from train.steps import Batch
 from train.task import Supervised, Task
-from train.whole_pictures import distinct_stems, predict_whole
+from train.whole_pictures import PictureRecipe, distinct_stems
 
 
 class Segmenter(nn.Module):
@@ -60,62 +56,34 @@ class Segmenter(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unet(Recipe):
+class Unet(PictureRecipe):
     """Settings of the practice."""
 
     name = "unet"
     learns = "to find cells in microscope images, by a U-Net"
     data = "200 simulated images of cells, or a folder or zip with images/ and masks/"
     expected = "not measured yet"
+    masks = True
 
-    source: str = "computed"
-    epochs: int = 10
-    evaluate_every: int = 2
-    batch_size: int = 8
-    width: int = 16
-    """Channels of the U-Net's first level; each level below has twice as many."""
-    depth: int = 4
-    """Levels below the first; each halves the sides."""
-    crop: int = 128
-    """Pixels of a training crop's side; a multiple of 2 to the power of the depth."""
     zoom: float = 1.25
     """A crop's sides are zoomed by factors from 1 / zoom to zoom, at most 1.5."""
     light: float = 0.5
     """How much gamma, contrast, brightness and tint of training images change."""
-    views: int = 4
-    """Symmetries of the square over which answers for whole images are averaged, 1 to 8."""
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3, weight_decay=1e-4, warmup=0.05)
 
     def __post_init__(self) -> None:
-        """Refuse crops that the network cannot halve and zooms that leave a patch."""
+        """Refuse zooms that leave a patch."""
         super().__post_init__()
-        if self.source == "embedded":
-            raise UsageError("source embedded: leave --source out for simulated cells")
-        if self.crop < 1 or self.crop % 2**self.depth:
-            raise UsageError(f"crop {self.crop}: must be a multiple of {2**self.depth}")
         if not 1 <= self.zoom <= 1.5:
             raise UsageError(f"zoom {self.zoom}: must be from 1 to 1.5")
-        if not 1 <= self.views <= 8:
-            raise UsageError(f"views {self.views}: must be from 1 to 8")
-
-    @property
-    def patch(self) -> int:
-        """Side of the patches that crops are taken from, and of the tiles that answers are."""
-        return self.crop * 3 // 2
-
-    @functools.cached_property
-    def pictures(self) -> Pictures:
-        """1. Data: whole images with their masks, read once."""
-        return load_pictures(self.source, masks=True)
 
     def load(self) -> Splits:
-        """2. Patches of one size, from which the training step crops: uint8 [N, S, S, 3]."""
+        """1. Patches of one size, from which the training step crops: uint8 [N, S, S, 3]."""
         *parts, source = self.pictures
         train, validation, test = (cut_patches(part, self.patch) for part in parts)
         return Splits(train, validation, test, source)
 
     def task(self, splits: Splits | None) -> Task:
-        """3. Model, objective and optimizer."""
+        """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
             module=Segmenter(self.width, self.depth, self.dtype),
@@ -135,13 +103,13 @@ class Unet(Recipe):
         return {**batch, "inputs": inputs, "targets": crops[..., 3:] > 0.5}
 
     def baseline(self, splits: Splits) -> dict[str, Any]:
-        """4. Otsu's threshold."""
+        """3. Otsu's threshold."""
         test = self.pictures.test
         dice, iou = scores(test, [otsu_mask(picture.pixels) for picture in test]).mean(axis=0)
         return {"test/dice": dice, "test/iou": iou}
 
     def conclude(self, run: Run) -> dict[str, Any]:
-        """5. Dice and IoU of whole images: by image, then the mean."""
+        """4. Dice and IoU of whole images: by image, then the mean."""
         parts = {"validation": self.pictures.validation, "test": self.pictures.test}
         measured = {
             name: scores(part, [self.mask(run.predict, picture.pixels) for picture in part])
@@ -156,10 +124,10 @@ class Unet(Recipe):
         self, predict: Predictor, pixels: UInt8[np.ndarray, "H W 3"]
     ) -> Bool[np.ndarray, "H W"]:
         """The predicted mask of a picture of any size."""
-        return predict_whole(predict, even_light(pixels), self.views, self.patch)[..., 0] > 0
+        return self.whole(predict, even_light(pixels))[..., 0] > 0
 
     def draw(self, run: Run) -> None:
-        """6. The worst, the median and the best test images, and how the scores are spread."""
+        """5. The worst, the median and the best test images, and how the scores are spread."""
         test = self.pictures.test
         masks = [self.mask(run.predict, picture.pixels) for picture in test]
         dice = scores(test, masks)[:, 0]
