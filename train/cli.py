@@ -104,6 +104,8 @@ class Launch:
     """Whether to meet the processes that the cluster tells of: TPU pods, SLURM, Open MPI."""
     devices: int | None = None
     """Use so many devices, an equal number of each process; default all."""
+    fsdp: bool = False
+    """Cut parameters and optimizer state over the devices, rather than repeat them on each."""
 
 
 def _train(arguments: list[str]) -> int:
@@ -128,7 +130,7 @@ def _train(arguments: list[str]) -> int:
         print(f"{out} holds this run, finished", file=sys.stderr)
     try:
         with Peers(lambda event: f"{event}; {latest_in_words(out)}; {GO_ON}"):
-            run = fit(recipe, out, devices)
+            run = fit(recipe, out, devices, fsdp=launch.fsdp)
     except KeyboardInterrupt:
         again = shlex.join(["flax-models", "train", name, *rest])
         again += "" if launch.out else f" --out {shlex.quote(str(out))}"
@@ -181,7 +183,7 @@ def _eval(arguments: list[str]) -> int:
     devices = jax.devices()[:1] if trained.exported else None  # it was lowered for one
     parallel = DataParallel(trained.recipe.batch_size, devices)
     loop = Loop(trained.task(splits), parallel)
-    measured = loop.evaluate(parallel.replicate(trained.variables), splits.test)
+    measured = loop.evaluate(parallel.place(trained.variables), splits.test)
     results = {f"test/{name}": value for name, value in measured.items()}
     print(json.dumps({"recipe": trained.recipe.name, **results, "data": splits.source}))
     return 0

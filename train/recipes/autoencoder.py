@@ -45,11 +45,12 @@ class DigitCoder(nn.Module):
     widths: Sequence[int]
     layers: str
     variational: bool
+    dtype: Any = jnp.float32
 
     def setup(self) -> None:
         """One of the two networks."""
         network = VAE if self.variational else Autoencoder
-        self.network: Any = network(self.latent, self.widths, self.layers)
+        self.network: Any = network(self.latent, self.widths, self.layers, dtype=self.dtype)
 
     def __call__(
         self, images: Float[Array, "B H W 1"] | UInt8[Array, "B H W 1"], train: bool = False
@@ -132,6 +133,7 @@ class AutoencoderPractice(Recipe):
                 self.channels if convolutional else self.hidden,
                 "convolutional" if convolutional else "dense",
                 variational,
+                self.dtype,
             ),
             loss=negative_evidence if variational else squared_error,
             metrics={"mse": squared_error}
