@@ -8,13 +8,15 @@ SIDES = (160, 225)
 """Range of a picture's height and width."""
 
 
-def simulate_cells(number: int) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
-    """Picture ``number`` of an endless series, and its mask; a function of the number alone.
+def simulate_cells(
+    number: int, noise: bool = True
+) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
+    """Picture ``number`` of an endless series, and its mask; the same at every call.
 
     Three of four are bright cells in the dark, as of a fluorescent dye; the fourth has stained
     cells on a light ground. Cells are ellipses with wavy outlines, a third of them beside another.
-    Brightness and texture differ by cell, the light falls off across the picture, specks and
-    debris of half a cell's size are no cells, and lens and sensor add blur and noise.
+    Brightness and texture differ by cell, the light falls off across the picture, debris of less
+    than half a cell's size is no cell, the lens blurs, and the sensor adds noise, if asked to.
     """
     random = np.random.default_rng((20260, number))
     height, width = random.integers(*SIDES, 2)
@@ -43,7 +45,8 @@ def simulate_cells(number: int) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.nda
     light = 1 + 0.35 * _smooth_noise(random, shape, 0.35 * max(shape))
     ground = 0.12 + 0.08 * _smooth_noise(random, shape, 25.0)
     signal = _blurred(ground + cover * texture, random.uniform(0.8, 1.6)) * np.clip(light, 0.3, 2)
-    grey = 0.55 * signal + random.normal(0, random.uniform(0.01, 0.05), shape)
+    grain = random.normal(0, random.uniform(0.01, 0.05), shape)
+    grey = 0.55 * signal + (grain if noise else 0)
     if stained:
         absorbed = np.array([0.75, 1.0, 0.45]) * random.uniform(0.8, 1.2, 3)  # green most: purple
         colours = 0.95 - grey[..., None] * absorbed

@@ -50,7 +50,7 @@ def load_pictures(source: str, masks: bool) -> Pictures:
             holds ``images/`` and ``masks/``, whose files have the same names but for the ending; a
             mask is 0 in the background and one other value in the foreground. Without, the files in
             ``images/`` are read, or all of them where there is no such folder.
-        masks: whether masks are needed.
+        masks: whether masks are needed; without, simulated cells are free of the sensor's noise.
 
     Raises:
         DataError: no folder or zip, too few pictures, one without a mask, a mask of another size
@@ -58,7 +58,9 @@ def load_pictures(source: str, masks: bool) -> Pictures:
             with a warning that names it.
     """
     if source == "computed":
-        pictures = [Picture(f"cells {k}", *simulate_cells(k)) for k in range(SIMULATED)]
+        pictures = [
+            Picture(f"cells {k}", *simulate_cells(k, noise=masks)) for k in range(SIMULATED)
+        ]
         return _parts(pictures, source)
     path = Path(source).expanduser()
     kind = "images/ and masks/ with the same names" if masks else "images"

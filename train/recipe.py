@@ -5,8 +5,9 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from data import Examples, Splits, count
@@ -55,6 +56,8 @@ class Recipe(abc.ABC):
     """Epochs from one evaluation and checkpoint to the next."""
     patience: int | None = None
     """Stop after so many evaluations without a better monitored metric; never, by default."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """Of products and convolutions; parameters, losses, statistics and metrics stay float32."""
     accumulate: int = 1
     """Parts in which a step takes its batch, one after another, to save memory."""
     ema: float | None = None
@@ -72,6 +75,11 @@ class Recipe(abc.ABC):
                 raise UsageError(f"{field} {value}: must be {least} or more")
         if self.ema is not None and not 0 < self.ema < 1:
             raise UsageError(f"ema {self.ema}: between 0 and 1, as 0.999, or none")
+
+    @property
+    def dtype(self) -> Any:
+        """What ``precision`` means to a module."""
+        return jnp.bfloat16 if self.precision == "bf16" else jnp.float32
 
     @abc.abstractmethod
     def load(self) -> Splits:

@@ -4,16 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from cell_pictures import draw_cells
 from command import ROOT, answers, assert_mistake, call, run, train
+from PIL import Image
 from safetensors import safe_open
 from two_digits import OPTIONS, TEXTS, draw_folder, picture
 
+from data.cells import simulate_cells
 from train import UsageError, recipes
 from train.export import ExportedTask, load_exported, save_exported
+from train.run_folder import save_weights, write_config
 from train.task import Weights
 
 ALONE = """
@@ -43,17 +48,30 @@ def captcha(tmp_path_factory):
     return folder, file, pictures
 
 
-def test_the_example_reads_as_predict_does_with_jax_alone(captcha, tmp_path):
-    folder, file, pictures = captcha
+def said(*arguments):
+    """What a command prints, in this process."""
+    code, out, err = call(*arguments)
+    assert code == 0, err
+    return list(map(json.loads, out.splitlines()))
+
+
+def answers_alone(example, folder, *arguments):
+    """What an example of ``docs`` says, in a process that imports nothing of ours and no Flax."""
     alone = subprocess.run(
-        [sys.executable, "-c", ALONE, ROOT / "docs" / "load_exported.py", file, *pictures],
+        [sys.executable, "-c", ALONE, ROOT / "docs" / example, *arguments],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": "", "XLA_FLAGS": ""},
     )
     assert alone.returncode == 0, alone.stderr
-    got, wanted = list(map(json.loads, alone.stdout.splitlines())), answers(folder, *pictures)
+    return list(map(json.loads, alone.stdout.splitlines()))
+
+
+def test_the_example_reads_as_predict_does_with_jax_alone(captcha, tmp_path):
+    folder, file, pictures = captcha
+    got = answers_alone("load_exported.py", tmp_path, file, *pictures)
+    wanted = answers(folder, *pictures)
     assert [one["text"] for one in got] == [one["text"] for one in wanted]
     assert len({one["text"] for one in got}) > 5  # they are read, not passed over
     np.testing.assert_allclose(
@@ -61,14 +79,40 @@ def test_the_example_reads_as_predict_does_with_jax_alone(captcha, tmp_path):
     )
 
 
+def test_masks_are_those_of_predict_with_jax_alone_and_from_the_file(tmp_path):
+    """Of an untrained U-Net that finds half of a picture, with each of the symmetries."""
+    recipe = recipes.get("unet", crop=32, width=4, depth=2, views=8)
+    task = recipe.task(None)
+    inputs = simulate_cells(0)[0][None, : recipe.patch, : recipe.patch]
+    variables = jax.device_get(jax.jit(task.init)(jax.random.key(0), {"inputs": inputs}).variables)
+    found = jax.jit(task.predict)(Weights(variables), inputs)
+    head = variables["params"]["network"]["head"]
+    head["bias"] = head["bias"] - np.median(found)
+    write_config(tmp_path / "run", recipe)
+    save_weights(tmp_path / "run", recipe, variables, inputs)
+    file = tmp_path / "elsewhere" / "finder.jax"
+    file.parent.mkdir()
+    pictures = sorted((draw_cells(tmp_path / "cells") / "images").iterdir())[:10]
+    said("export", tmp_path / "run", file)
+    wanted = said("predict", tmp_path / "run", *pictures)
+    assert 0.05 < np.mean([one["foreground"] for one in wanted]) < 0.95
+    of_file = said("predict", file, *pictures)
+    (tmp_path / "alone").mkdir()
+    alone = answers_alone("segment_exported.py", tmp_path, file, "alone", *pictures)
+    for place, answered in ((file.parent / "predictions", of_file), (Path("alone"), alone)):
+        for one, other, path in zip(answered, wanted, pictures, strict=True):
+            assert one["mask"] == str(place / f"{path.stem}_mask.png")
+            ours, theirs = (np.asarray(Image.open(tmp_path / a["mask"])) for a in (one, other))
+            np.testing.assert_array_equal(ours, theirs)
+
+
 def test_predict_and_eval_take_the_file(captcha):
     folder, file, pictures = captcha
-    for one, other in zip(answers(file, *pictures), answers(folder, *pictures), strict=True):
+    both = (said("predict", place, *pictures) for place in (file, folder))
+    for one, other in zip(*both, strict=True):
         assert one.pop("confidence") == pytest.approx(other.pop("confidence"), rel=1e-5)
         assert one == other
-    code, out, err = call("eval", file)
-    assert code == 0, err
-    measured, wanted = json.loads(out), json.loads(run("eval", folder).stdout)
+    (measured,), (wanted,) = (said("eval", place) for place in (file, folder))
     for name in ("recipe", "data"):
         assert measured.pop(name) == wanted.pop(name)
     assert measured == pytest.approx(wanted, rel=1e-5)
@@ -100,16 +144,23 @@ def test_the_weights_say_what_they_belong_to(captcha):
         ("sine", {}),
         ("boston", {}),
         ("mnist", {}),
+        ("mnist", {"precision": "bf16"}),
         ("netflix", {"cell": "lstm"}),
         ("adding", {"length": 12, "lengths": (12,)}),
         ("mnist-rows", {"hidden_size": 8}),
         ("mnist-words", {"hidden_size": 8}),
         ("sentiment", {"hidden_size": 4, "run_bits": 5}),
+        ("restore", {"width": 2, "depth": 2}),
+        ("autoencoder", {"kind": "variational"}),
+        ("gan", {"width": 2}),
     ],
 )
 def test_every_practice_predicts_from_a_file_as_from_its_weights(name, options, tmp_path):
+    if name == "restore":
+        options = {**options, "source": str(draw_cells(tmp_path / "cells", pictures=10))}
     recipe = recipes.get(name, **options)
     splits = recipe.load()
+    tolerance = 2**-8 if recipe.precision == "bf16" else 1e-5
     inputs = splits.test["inputs"]
     one = {name: array[:1] for name, array in splits.train.items()} | {"mask": np.ones(1)}
     variables = jax.device_get(recipe.task(splits).init(jax.random.key(1), one).variables)
@@ -126,7 +177,7 @@ def test_every_practice_predicts_from_a_file_as_from_its_weights(name, options, 
         got = exported.predict(Weights(untrained), inputs[:rows])
         assert jax.tree.structure(got) == jax.tree.structure(wanted)
         for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
-            np.testing.assert_allclose(one, other[:rows], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(one, other[:rows], rtol=tolerance, atol=tolerance)
     if name == "adding":  # of any length
         assert exported.predict(Weights({}), np.zeros((2, 7, 2), np.float32)).shape == (2, 1)
 

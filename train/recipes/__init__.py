@@ -14,6 +14,7 @@ from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
 from train.recipes.netflix import Netflix
+from train.recipes.restore import Restore
 from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.recipes.translate import Translate
@@ -34,6 +35,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Translate,
         Captcha,
         Unet,
+        Restore,
         AutoencoderPractice,
         Gan,
     )

@@ -98,8 +98,10 @@ class Gan(Recipe):
         """3. Two models, an objective of each, and an optimizer of each."""
         optimizer, _ = self.optimizer.build(self.steps(splits))
         return Adversarial(
-            generator=Generator(width=self.width),
-            discriminator=Discriminator(width=self.width, spectral_norm=self.spectral_norm),
+            generator=Generator(width=self.width, dtype=self.dtype),
+            discriminator=Discriminator(
+                width=self.width, spectral_norm=self.spectral_norm, dtype=self.dtype
+            ),
             optimizer=optimizer,
             noise_size=self.noise_size,
             judge=None if splits is None else self.judge,
@@ -139,12 +141,13 @@ class Gan(Recipe):
 
     def draw(self, run: Run) -> None:
         """6. What the same noise became as training went on, samples, and how often each digit."""
+        state = run.state if self.ema is None else run.state.current
         milestones = self.milestones(self.steps(run.splits))
         epochs = [step * self.batch_size / count(run.splits.train) for step in milestones]
         figures.image_rows(
             {
                 f"epoch {epoch:.1f}": images / 255
-                for epoch, images in zip(epochs, run.state.gallery, strict=True)
+                for epoch, images in zip(epochs, state.gallery, strict=True)
             },
             run.figures / "over_time.png",
             heading="The same noise as training went on",

@@ -7,6 +7,7 @@ flax-models train unet --source nuclei.zip
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -21,11 +22,9 @@ from PIL import Image
 from data import (
     Examples,
     Picture,
-    Pictures,
     Splits,
     cut_tiles,
     even_light,
-    load_pictures,
     random_crop,
     random_light,
     read_picture,
@@ -34,12 +33,11 @@ from flax_models import UNet
 from train import figures
 from train.errors import UsageError
 from train.loop import Predictor
-from train.optimizers import Optimizer
-from train.recipe import Recipe, Run
+from train.recipe import Run
 from train.segmentation import cross_entropy_and_dice, dice_and_iou, otsu_mask, patch_dice
 from train.steps import Batch
 from train.task import Supervised, Task
-from train.whole_pictures import distinct_stems, predict_whole
+from train.whole_pictures import PictureRecipe, distinct_stems
 
 
 class Segmenter(nn.Module):
@@ -47,6 +45,7 @@ class Segmenter(nn.Module):
 
     width: int
     depth: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -54,69 +53,42 @@ class Segmenter(nn.Module):
     ) -> Float[Array, "B H W 1"]:
         """Logits for pixels from 0 to 255."""
         scaled = images.astype(jnp.float32) / 127.5 - 1
-        return UNet(1, self.width, self.depth, name="network")(scaled, train=train)
+        network = UNet(1, self.width, self.depth, dtype=self.dtype, name="network")
+        return network(scaled, train=train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unet(Recipe):
+class Unet(PictureRecipe):
     """Settings of the practice."""
 
     name = "unet"
     learns = "to find cells in microscope images, by a U-Net"
     data = "200 simulated images of cells, or a folder or zip with images/ and masks/"
     expected = "not measured yet"
+    masks = True
 
-    source: str = "computed"
-    epochs: int = 10
-    evaluate_every: int = 2
-    batch_size: int = 8
-    width: int = 16
-    """Channels of the U-Net's first level; each level below has twice as many."""
-    depth: int = 4
-    """Levels below the first; each halves the sides."""
-    crop: int = 128
-    """Pixels of a training crop's side; a multiple of 2 to the power of the depth."""
     zoom: float = 1.25
     """A crop's sides are zoomed by factors from 1 / zoom to zoom, at most 1.5."""
     light: float = 0.5
     """How much gamma, contrast, brightness and tint of training images change."""
-    views: int = 4
-    """Symmetries of the square over which answers for whole images are averaged, 1 to 8."""
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3, weight_decay=1e-4, warmup=0.05)
 
     def __post_init__(self) -> None:
-        """Refuse crops that the network cannot halve and zooms that leave a patch."""
+        """Refuse zooms that leave a patch."""
         super().__post_init__()
-        if self.source == "embedded":
-            raise UsageError("source embedded: leave --source out for simulated cells")
-        if self.crop < 1 or self.crop % 2**self.depth:
-            raise UsageError(f"crop {self.crop}: must be a multiple of {2**self.depth}")
         if not 1 <= self.zoom <= 1.5:
             raise UsageError(f"zoom {self.zoom}: must be from 1 to 1.5")
-        if not 1 <= self.views <= 8:
-            raise UsageError(f"views {self.views}: must be from 1 to 8")
-
-    @property
-    def patch(self) -> int:
-        """Side of the patches that crops are taken from, and of the tiles that answers are."""
-        return self.crop * 3 // 2
-
-    @functools.cached_property
-    def pictures(self) -> Pictures:
-        """1. Data: whole images with their masks, read once."""
-        return load_pictures(self.source, masks=True)
 
     def load(self) -> Splits:
-        """2. Patches of one size, from which the training step crops: uint8 [N, S, S, 3]."""
+        """1. Patches of one size, from which the training step crops: uint8 [N, S, S, 3]."""
         *parts, source = self.pictures
         train, validation, test = (cut_patches(part, self.patch) for part in parts)
         return Splits(train, validation, test, source)
 
     def task(self, splits: Splits | None) -> Task:
-        """3. Model, objective and optimizer."""
+        """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=Segmenter(self.width, self.depth),
+            module=Segmenter(self.width, self.depth, self.dtype),
             loss=cross_entropy_and_dice,
             metrics={"patch_dice": patch_dice},
             optimizer=optimizer,
@@ -133,16 +105,16 @@ class Unet(Recipe):
         return {**batch, "inputs": inputs, "targets": crops[..., 3:] > 0.5}
 
     def baseline(self, splits: Splits) -> dict[str, Any]:
-        """4. Otsu's threshold."""
+        """3. Otsu's threshold."""
         test = self.pictures.test
         dice, iou = scores(test, [otsu_mask(picture.pixels) for picture in test]).mean(axis=0)
         return {"test/dice": dice, "test/iou": iou}
 
     def conclude(self, run: Run) -> dict[str, Any]:
-        """5. Dice and IoU of whole images: by image, then the mean."""
+        """4. Dice and IoU of whole images: by image, then the mean."""
         parts = {"validation": self.pictures.validation, "test": self.pictures.test}
         measured = {
-            name: scores(part, [self.mask(run.predict, picture.pixels) for picture in part])
+            name: scores(part, [self.found(run, picture) for picture in part])
             for name, part in parts.items()
         }
         return {
@@ -154,12 +126,24 @@ class Unet(Recipe):
         self, predict: Predictor, pixels: UInt8[np.ndarray, "H W 3"]
     ) -> Bool[np.ndarray, "H W"]:
         """The predicted mask of a picture of any size."""
-        return predict_whole(predict, even_light(pixels), self.views, self.patch)[..., 0] > 0
+        return self.whole(predict, even_light(pixels))[..., 0] > 0
+
+    @functools.cached_property
+    def known(self) -> dict[tuple[Path, str], Bool[np.ndarray, "H W"]]:
+        """Masks that ``found`` has predicted, by run folder and picture."""
+        return {}
+
+    def found(self, run: Run, picture: Picture) -> Bool[np.ndarray, "H W"]:
+        """The mask that a run predicts, once for the scores and for the figures."""
+        key = (run.folder, picture.name)
+        if key not in self.known:
+            self.known[key] = self.mask(run.predict, picture.pixels)
+        return self.known[key]
 
     def draw(self, run: Run) -> None:
-        """6. The worst, the median and the best test images, and how the scores are spread."""
+        """5. The worst, the median and the best test images, and how the scores are spread."""
         test = self.pictures.test
-        masks = [self.mask(run.predict, picture.pixels) for picture in test]
+        masks = [self.found(run, picture) for picture in test]
         dice = scores(test, masks)[:, 0]
         otsu = scores(test, [otsu_mask(picture.pixels) for picture in test])[:, 0]
         figure = Figure(figsize=(10.5, 11), layout="constrained")
