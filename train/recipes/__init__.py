@@ -9,6 +9,7 @@ from train.recipes.adding import Adding
 from train.recipes.autoencoder import AutoencoderPractice
 from train.recipes.boston import Boston
 from train.recipes.captcha import Captcha
+from train.recipes.gan import Gan
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
@@ -36,6 +37,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Unet,
         Restore,
         AutoencoderPractice,
+        Gan,
     )
 }
 

@@ -60,7 +60,7 @@ class DigitCoder(nn.Module):
         if not self.variational:
             code = self.network.encode(pixels)
             return {"logits": self.decode(code), "code": code}
-        shape = (len(images), self.latent)
+        shape = (images.shape[0], self.latent)
         noise = jax.random.normal(self.make_rng("dropout"), shape) if train else None
         logits, mean, log_variance = self.network(pixels, noise)
         return {"logits": logits, "code": mean, "log_variance": log_variance}
@@ -80,6 +80,7 @@ class AutoencoderPractice(Recipe):
     expected = "not measured yet"
 
     epochs: int = 100
+    batch_size: int = 64
     kind: Kind = "dense"
     latent: int = 32
     """Numbers in a code."""
@@ -91,7 +92,7 @@ class AutoencoderPractice(Recipe):
     """Pixels by which a training image may move each way."""
     noise: float = 0.4
     """Standard deviation of the noise that ``denoising`` removes, where white is 1."""
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3, warmup=0.05)
+    optimizer: Optimizer = Optimizer(learning_rate=4e-3, warmup=0.05)
 
     def __post_init__(self) -> None:
         """Refuse codes of no number, layers of no width, and noise below none."""
