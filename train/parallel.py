@@ -86,7 +86,7 @@ class DataParallel:
             by += [f"the {accumulate} parts of --accumulate"] * (accumulate > 1)
             raise UsageError(
                 f"batch size {batch_size} is not divisible by {' times '.join(by)}; "
-                f"use --batch-size {below or pieces} or {below + pieces}"
+                f"use --batch-size {f'{below} or ' * (below > 0)}{below + pieces}"
             )
         self.mesh, self.batch_size, self.fsdp = mesh, batch_size, fsdp
         self.replicated = NamedSharding(mesh, PartitionSpec())
