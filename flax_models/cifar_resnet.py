@@ -23,7 +23,7 @@ class CifarResNet(nn.Module):
 
     images [batch, height, width, channels] -> logits [batch, num_classes]: a 3x3 convolution, three
     stages of n blocks of width 16, 32 and 64, the last two halving the size, and a dense layer.
-    `shortcut` "padding" is the paper's option A, "projection" its option B. `zero_init_last` starts
+    `shortcut` "padding" is the paper's option A, "projection" its option B, "none" a plain network. `zero_init_last` starts
     every block as the identity. `remat` computes a block's insides again in the backward pass
     instead of keeping them: a third to a fifth of the memory. `scan` runs the equal blocks of a
     stage as a loop, by default only in networks deeper than 200. The variables are the same either

@@ -8,13 +8,16 @@ from train.recipe import Recipe
 from train.recipes.adding import Adding
 from train.recipes.boston import Boston
 from train.recipes.captcha import Captcha
+from train.recipes.cifar10 import Cifar10
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
 from train.recipes.netflix import Netflix
+from train.recipes.resnet import ResNet
 from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.recipes.translate import Translate
+from train.recipes.vit import Vit
 from train.settings import build
 
 RECIPES: dict[str, type[Recipe]] = {
@@ -23,6 +26,8 @@ RECIPES: dict[str, type[Recipe]] = {
         Sine,
         Boston,
         Mnist,
+        Cifar10,
+        ResNet,
         Netflix,
         Adding,
         MnistRows,
@@ -30,6 +35,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Sentiment,
         Translate,
         Captcha,
+        Vit,
     )
 }
 
