@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 import optax
 from matplotlib.figure import Figure
 
@@ -82,8 +83,12 @@ class Vgg(ObjectRecipe):
                 f"classes {','.join(map(str, chosen))}: two or more rising numbers "
                 f"from 0 to {known[-1]}"
             )
-        if self.images_each is not None and self.images_each < 1:
-            raise UsageError(f"images_each {self.images_each}: must be 1 or more")
+        for name, number in (
+            ("images_each", self.images_each),
+            ("labelled", min(self.labelled, default=None)),
+        ):
+            if number is not None and number < 1:
+                raise UsageError(f"{name} {number}: must be 1 or more")
 
     @property
     def chosen(self) -> tuple[int, ...]:
@@ -101,6 +106,10 @@ class Vgg(ObjectRecipe):
     def load(self) -> Splits:
         """1. Data: the images of the chosen classes, and of each as many as are asked for."""
         train, validation, test, source = super().load()
+        there = int(np.bincount(train["targets"]).min())
+        asked = max(self.images_each or 0, *self.labelled, 0)
+        if asked > there:
+            raise UsageError(f"{asked} training images of each class: {source} has {there}")
         return Splits(
             of_classes(train, self.chosen, self.images_each),
             of_classes(validation, self.chosen),
@@ -142,12 +151,12 @@ class Vgg(ObjectRecipe):
     def study(self, run: Run) -> Iterator[tuple[str, int, "Vgg", Path]]:
         """Networks for the other classes: from which start, from how many images, settings, folder.
 
-        None if this run transfers itself, or no number of images is asked for.
+        None if this run transfers itself, leaves too few classes, or is asked for no study.
         """
-        if self.pretrained is not None:
-            return
         every = range(len(class_names(self.source)))
         others = tuple(one for one in every if one not in self.chosen)
+        if self.pretrained is not None or len(others) < 2:
+            return
         weights = str(run.folder / WEIGHTS)
         for labelled in self.labelled:
             batch_size = min(STUDY_BATCH, labelled * len(others))
