@@ -4,9 +4,11 @@ from data.adding import draw_additions, load_adding
 from data.augment import (
     cut_mix,
     mix_up,
+    random_crop,
     random_cutout,
     random_distortion,
     random_flip,
+    random_light,
     random_shift,
 )
 from data.batches import Batches, in_order, read_ahead
@@ -28,12 +30,14 @@ from data.errors import DataError
 from data.images import DIGIT_IMAGE, read_digit, read_image
 from data.objects import class_names, load_objects, of_classes, read_object, standardise_colours
 from data.parallel_text import Texts, padded, parallel_splits, read_parallel
+from data.pictures import Picture, Pictures, even_light, load_pictures, read_picture
 from data.prices import load_prices, price_windows, read_closes
 from data.reviews import LABELS, load_reviews
 from data.sine import load_sine
 from data.splits import Examples, Splits, count
 from data.subwords import END, PADDING, Subwords
 from data.tables import read_table
+from data.tiles import cut_tiles, join_tiles, tile_corners
 from data.vocabulary import (
     NO_CHARACTER,
     clean,
@@ -59,6 +63,8 @@ __all__ = [
     "Batches",
     "DataError",
     "Examples",
+    "Picture",
+    "Pictures",
     "Splits",
     "Subwords",
     "Texts",
@@ -67,19 +73,23 @@ __all__ = [
     "computed_dates",
     "count",
     "cut_mix",
+    "cut_tiles",
     "decode",
     "decode_text",
     "draw_additions",
     "encode",
+    "even_light",
     "fit_image",
     "hide_characters",
     "in_order",
+    "join_tiles",
     "load_adding",
     "load_boston",
     "load_captchas",
     "load_digit_words",
     "load_digits",
     "load_objects",
+    "load_pictures",
     "load_prices",
     "load_reviews",
     "load_sine",
@@ -89,9 +99,11 @@ __all__ = [
     "padded",
     "parallel_splits",
     "price_windows",
+    "random_crop",
     "random_cutout",
     "random_distortion",
     "random_flip",
+    "random_light",
     "random_shift",
     "read_ahead",
     "read_closes",
@@ -99,9 +111,11 @@ __all__ = [
     "read_image",
     "read_object",
     "read_parallel",
+    "read_picture",
     "read_table",
     "read_word",
     "spell",
     "standardise_colours",
     "standardise_digits",
+    "tile_corners",
 ]

@@ -110,3 +110,57 @@ def random_distortion(
     relit = means + (warped - means) * spread + brightness[:, None, None, None]
     grain = jax.random.normal(jax.random.fold_in(key, 1), images.shape)
     return jnp.clip(relit + grain * jnp.abs(noise)[:, None, None, None], 0, 255)
+
+
+def random_crop(
+    key: Array, images: UInt8[Array, "B H W C"], size: int, zoom: float
+) -> Float[Array, "B size size C"]:
+    """A square somewhere in each image, zoomed, flipped and turned by quarters.
+
+    Height and width are zoomed apart, each by a factor between ``1 / zoom`` and ``zoom``, which is
+    interpolated linearly; at 1 pixels stay as they are. All eight symmetries of a square are
+    equally likely. What must move alike, as an image and its mask, goes in as channels of one.
+
+    Raises:
+        ValueError: images smaller than ``size * zoom``, which zooming out would leave.
+    """
+    batch, height, width, channels = images.shape
+    if min(height, width) < size * zoom:
+        raise ValueError(f"images {height} x {width} are too small for crops {size} zoomed {zoom}")
+    zoom_key, place_key, turn_key = jax.random.split(key, 3)
+    scales = zoom ** jax.random.uniform(zoom_key, (batch, 2), minval=-1.0, maxval=1.0)
+    room = jnp.array([height, width]) - size / scales
+    # whole pixels, so that nothing is interpolated where nothing is zoomed
+    corners = jnp.floor(jax.random.uniform(place_key, (batch, 2)) * (room + 1))
+    corners = jnp.minimum(corners, room)
+    flips = jax.random.bernoulli(turn_key, shape=(3, batch, 1, 1, 1))
+
+    def crop(image: Array, scale: Array, corner: Array) -> Array:
+        return jax.image.scale_and_translate(
+            image, (size, size, channels), (0, 1), scale, -corner * scale, "linear", antialias=False
+        )
+
+    crops = jax.vmap(crop)(images.astype(jnp.float32), scales, corners)
+    crops = jnp.where(flips[0], crops[:, ::-1], crops)
+    crops = jnp.where(flips[1], crops[:, :, ::-1], crops)
+    return jnp.where(flips[2], crops.swapaxes(1, 2), crops)
+
+
+def random_light(
+    key: Array, images: Float[Array, "B H W C"], strength: float
+) -> Float[Array, "B H W C"]:
+    """Change each image's gamma, contrast and brightness, and tint it; pixels are 0 to 255.
+
+    At strength 1, uniformly: gamma from 1/2 to 2, contrast from 0.6 to 1.4, brightness and, channel
+    by channel, tint by 25 of 255. At 0 nothing changes.
+    """
+    batch, _, _, channels = images.shape
+    light, tint = jax.random.split(key)
+    draws = jax.random.uniform(light, (3, batch, 1, 1, 1), minval=-strength, maxval=strength)
+    gamma, contrast, brightness = 2 ** draws[0], 1 + 0.4 * draws[1], 25 * draws[2]
+    tints = 25 * jax.random.uniform(
+        tint, (batch, 1, 1, channels), minval=-strength, maxval=strength
+    )
+    curved = 255 * (jnp.clip(images, 0, 255) / 255) ** gamma
+    means = curved.mean(axis=(1, 2, 3), keepdims=True)
+    return jnp.clip(means + (curved - means) * contrast + brightness + tints, 0, 255)

@@ -1,9 +1,7 @@
 """Images of short texts: drawn captchas, or any folder or zip of images named by their label."""
 
-import io
 import logging
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -11,11 +9,11 @@ from jaxtyping import Int
 from PIL import Image
 
 from data.errors import DataError
+from data.image_files import image_files
 from data.images import read_image
 from data.prepared import data_root, newest_version, read_prepared
 from data.splits import Examples, Splits, rows
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.15
 
 _log = logging.getLogger(__name__)
@@ -104,7 +102,7 @@ def _load_drawn(images: int, height: int, data_dir: str | None) -> Splits:
 
 def _load_named(path: Path, height: int) -> Splits:
     images, texts = [], []
-    for name, content in _files(path):
+    for name, content in image_files(path, "images named by their label"):
         text = PurePath(name).stem.partition("_")[0]
         try:
             if not text:
@@ -131,24 +129,6 @@ def _load_named(path: Path, height: int) -> Splits:
         for cut in (slice(0, tested), slice(tested, validated), slice(validated, None))
     )
     return Splits(train, validation, test, f"{path.name}, {len(texts)} images")
-
-
-def _files(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
-    """Names and contents of the image files of a folder or zip, in the order of their names."""
-    try:
-        if path.is_dir():
-            for file in sorted(path.iterdir()):
-                if file.suffix.lower() in IMAGE_SUFFIXES:
-                    yield file.name, io.BytesIO(file.read_bytes())
-        elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                for name in sorted(archive.namelist()):
-                    if PurePath(name).suffix.lower() in IMAGE_SUFFIXES:
-                        yield name, io.BytesIO(archive.read(name))
-        else:
-            raise DataError(f"{path}: no such folder or zip of images named by their label")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
 
 
 def _examples(images: Sequence[np.ndarray], texts: Sequence[str], longest: int) -> Examples:

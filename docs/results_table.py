@@ -22,7 +22,7 @@ def headline(summary: dict) -> tuple[str, float, str]:
         return "five-fold RMSE", folds["network"]["rmse"], f"{folds['least squares']['rmse']:.2f}"
     if "bleu" in summary:
         return "BLEU", summary["bleu"]["test"]["cased"], f"{summary['baseline']['test/bleu']:.4g}"
-    names = ("test/accuracy", "test/exact_match", "test/rmse", "test/loss")
+    names = ("test/accuracy", "test/exact_match", "test/rmse", "test/mse", "test/loss")
     name = next(name for name in names if name in summary["metrics"])
     baseline = summary["baseline"][name]
     return name.removeprefix("test/"), summary["metrics"][name], f"{baseline:.4g}"

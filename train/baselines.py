@@ -42,6 +42,18 @@ def linear_classes(splits: Splits, classes: int) -> np.ndarray:
     return scores.argmax(-1)
 
 
+def principal_components(matrix: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [D] of the rows [N, D], and the directions [components, D] in which they vary most.
+
+    Orthonormal, largest variance first: eigenvectors of the covariance (Hotelling 1933), which are
+    the right singular vectors of the centred rows. At most D of them.
+    """
+    mean = matrix.mean(axis=0)
+    centred = matrix - mean
+    _, vectors = np.linalg.eigh(centred.T @ centred)  # smallest first
+    return mean, vectors[:, ::-1][:, :components].T
+
+
 def most_similar(known: np.ndarray, asked: np.ndarray, vocabulary: int) -> np.ndarray:
     """For each asked row of tokens [N, S] the known row [M, S] that shares the most with it.
 

@@ -1,7 +1,7 @@
 """Figures that several practices share. Drawn without pyplot, which keeps global state."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,19 @@ def image_grid(
     for axes, image, title in zip(panels, images, titles, strict=False):
         axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
         axes.set_title(title, fontsize=8)
+    save(figure, path)
+
+
+def image_rows(rows: Mapping[str, np.ndarray], path: Path, heading: str) -> None:
+    """Grey images [N, H, W, 1] from 0 to 1, close together, a named row each."""
+    height = 9 / max(map(len, rows.values())) + 0.05
+    figure = Figure(figsize=(9.8, height * len(rows) + 0.5), layout="constrained")
+    figure.suptitle(heading)
+    panels = figure.subplots(len(rows), squeeze=False).ravel()
+    for axes, (name, images) in zip(panels, rows.items(), strict=True):
+        axes.imshow(np.concatenate(images[..., 0], axis=1), cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
     save(figure, path)
 
 

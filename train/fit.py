@@ -69,11 +69,11 @@ def fit(
     # 1. Everything that can be wrong is found before anything is written
     folder = default_folder(recipe) if out is None else Path(out).expanduser()
     check_folder(folder, recipe)
-    parallel = DataParallel(recipe.batch_size, devices)
+    parallel = DataParallel(recipe.batch_size, devices, recipe.accumulate)
     splits = recipe.load()
     place = (parallel.process, parallel.processes)
     batches = Batches(splits.train, recipe.batch_size, recipe.seed, *place)
-    task = recipe.task(splits)
+    task = recipe.training_task(splits)
     reporter = reporter or Reporter(quiet=not parallel.is_main)
 
     # 2. Train

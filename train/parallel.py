@@ -35,19 +35,28 @@ class DataParallel:
     Args:
         batch_size: rows of the global batch, divisible by the number of devices.
         devices: default all devices of all processes.
+        accumulate: parts in which a step takes its batch, each divided among the devices.
 
     Raises:
-        UsageError: the batch cannot be divided among the devices.
+        UsageError: the batch cannot be divided among the devices, or into the parts.
     """
 
-    def __init__(self, batch_size: int, devices: Sequence[jax.Device] | None = None):
+    def __init__(
+        self,
+        batch_size: int,
+        devices: Sequence[jax.Device] | None = None,
+        accumulate: int = 1,
+    ):
         # Mesh's axes are Auto in every version of JAX; jax.make_mesh became Explicit in 0.9
         mesh = Mesh(np.asarray(jax.devices() if devices is None else devices), ("data",))
-        if batch_size % mesh.size:
-            below = batch_size // mesh.size * mesh.size
+        pieces = mesh.size * accumulate
+        if batch_size % pieces:
+            below = batch_size // pieces * pieces
+            by = [f"{mesh.size} devices"] * (mesh.size > 1)
+            by += [f"the {accumulate} parts of --accumulate"] * (accumulate > 1)
             raise UsageError(
-                f"batch size {batch_size} is not divisible by {mesh.size} devices; "
-                f"use --batch-size {below or mesh.size} or {below + mesh.size}"
+                f"batch size {batch_size} is not divisible by {' times '.join(by)}; "
+                f"use --batch-size {below or pieces} or {below + pieces}"
             )
         self.mesh, self.batch_size = mesh, batch_size
         self.replicated = NamedSharding(mesh, PartitionSpec())

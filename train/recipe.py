@@ -5,11 +5,13 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from data import Examples, Splits, count
+from train.averaging import Averaged
 from train.errors import UsageError
 from train.loop import Predictor
 from train.optimizers import Optimizer
@@ -19,8 +21,8 @@ WHERE = {"where": True}
 """Marks a field that says where data lie, not what is learned: it may differ when resuming."""
 
 LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "evaluate_every", "patience"), 1),
-    **dict.fromkeys(("embedding_size", "hidden_size", "beam_width"), 1),
+    **dict.fromkeys(("epochs", "batch_size", "evaluate_every", "patience", "width", "depth"), 1),
+    **dict.fromkeys(("embedding_size", "hidden_size", "beam_width", "accumulate"), 1),
     "shift": 0,
 }
 """Smallest values of fields that any practice, or several, have under these names."""
@@ -54,6 +56,12 @@ class Recipe(abc.ABC):
     """Epochs from one evaluation and checkpoint to the next."""
     patience: int | None = None
     """Stop after so many evaluations without a better monitored metric; never, by default."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """Of products and convolutions; parameters, losses, statistics and metrics stay float32."""
+    accumulate: int = 1
+    """Parts in which a step takes its batch, one after another, to save memory."""
+    ema: float | None = None
+    """Decay of the moving average that is evaluated and saved; without it, the last weights are."""
     source: str = "embedded"
     data_dir: str | None = dataclasses.field(default=None, metadata=WHERE)
     download: bool = dataclasses.field(default=False, metadata=WHERE)
@@ -65,6 +73,13 @@ class Recipe(abc.ABC):
             value = getattr(self, field, None)
             if value is not None and value < least:
                 raise UsageError(f"{field} {value}: must be {least} or more")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UsageError(f"ema {self.ema}: between 0 and 1, as 0.999, or none")
+
+    @property
+    def dtype(self) -> Any:
+        """What ``precision`` means to a module."""
+        return jnp.bfloat16 if self.precision == "bf16" else jnp.float32
 
     @abc.abstractmethod
     def load(self) -> Splits:
@@ -73,6 +88,13 @@ class Recipe(abc.ABC):
     @abc.abstractmethod
     def task(self, splits: Splits | None) -> Task:
         """Model, objective and optimizer; without data, fit only to evaluate and predict."""
+
+    def training_task(self, splits: Splits) -> Task:
+        """The task as ``fit`` trains it, by parts of a batch and averaged, where asked for."""
+        task = self.task(splits)
+        if self.accumulate > 1:
+            task = task.accumulating(self.accumulate)
+        return task if self.ema is None else Averaged(task, self.ema)
 
     @abc.abstractmethod
     def baseline(self, splits: Splits) -> dict[str, Any]:

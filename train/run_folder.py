@@ -52,13 +52,14 @@ def check_folder(folder: Path, recipe: Recipe) -> None:
 
 
 def _check_same_run(folder: Path, recipe: Recipe) -> None:
-    name, values = read_config(folder)
+    name, saved = read_config(folder)
     if name != recipe.name:
         raise UsageError(
             f"{folder} holds a run of {name}, not of {recipe.name}; choose another --out"
         )
     where = {setting.name for setting in settings(type(recipe)).values() if setting.where}
-    mine = to_values(recipe)
+    # a setting that the folder does not know came later: its run had the default
+    values, mine = to_values(type(recipe)()) | saved, to_values(recipe)
     changed = [key for key in mine if key not in where and values.get(key) != mine[key]]
     if changed:
         differences = ", ".join(f"{key} {values.get(key)} (now {mine[key]})" for key in changed)

@@ -59,6 +59,7 @@ def make_train_step(
     metrics: Mapping[str, PerExample] | None = None,
     augment: Augment | None = None,
     axis_name: str | None = None,
+    accumulate: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """Build ``train_step(state, batch) -> (state, sums)``.
 
@@ -70,6 +71,12 @@ def make_train_step(
     A step whose loss or gradients are not finite changes nothing but the step counter, and counts
     as ``skipped``: parameters, statistics and optimizer state stay those of the last good step.
 
+    With ``accumulate=K`` the batch is taken in K parts, one after another, and the gradients are
+    added up: the same objective and the same update in a K-th of the memory for activations.
+    Augmentation is that of the whole batch. Two things differ from the batch taken at once:
+    dropout draws a mask of its own for each part, and batch norm sees one part at a time, so its
+    normalisation is by B/K rows and its running statistics move K times in a step.
+
     Args:
         apply: ``module.apply``; called with ``train=True`` and a ``dropout`` key.
         loss: per-example loss [B].
@@ -77,6 +84,7 @@ def make_train_step(
         metrics: further per-example figures [B] by name.
         augment: random changes of the batch inside the step, from a key of that step.
         axis_name: of the mapped axis, if any.
+        accumulate: parts in which the batch is taken; must divide the rows that the step sees.
     """
     total = sum_over(axis_name)
     metrics = metrics or {}
@@ -88,23 +96,34 @@ def make_train_step(
         augment_key, dropout_key = jax.random.split(key)
         if augment is not None:
             batch = augment(augment_key, batch)
-        mask = batch["mask"]
-        n = total(mask.sum())
+        n = total(batch["mask"].sum())
 
-        def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Any]]:
-            outputs, model_state = apply(
-                {"params": params, **state.model_state},
-                batch["inputs"],
-                train=True,
-                mutable=list(state.model_state),
-                rngs={"dropout": dropout_key},
+        def learn(model_state: PyTree, rows: Batch, key: Array) -> tuple[PyTree, PyTree, Sums]:
+            """Gradients of the objective's part that lies in ``rows``, statistics, and sums."""
+
+            def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Any]]:
+                outputs, changed = apply(
+                    {"params": params, **model_state},
+                    rows["inputs"],
+                    train=True,
+                    mutable=list(model_state),
+                    rngs={"dropout": key},
+                )
+                outputs = in_float32(outputs)
+                return jnp.sum(loss(outputs, rows) * rows["mask"]) / n, (changed, outputs)
+
+            (part, (changed, outputs)), gradients = jax.value_and_grad(objective, has_aux=True)(
+                state.params
             )
-            return jnp.sum(loss(outputs, batch) * mask) / n, (model_state, outputs)
+            return gradients, changed, {"loss": part, **_sums(metrics, outputs, rows)}
 
-        (mean_loss, (model_state, outputs)), gradients = jax.value_and_grad(
-            objective, has_aux=True
-        )(state.params)
-        mean_loss, gradients = total((mean_loss, gradients))
+        if accumulate == 1:
+            gradients, model_state, sums = learn(state.model_state, batch, dropout_key)
+        else:
+            gradients, model_state, sums = _in_parts(
+                learn, accumulate, state.model_state, batch, dropout_key
+            )
+        gradients, sums = total((gradients, sums))
         if axis_name is not None:
             model_state = lax.pmean(model_state, axis_name)
 
@@ -114,16 +133,25 @@ def make_train_step(
             model_state=model_state,
             opt_state=opt_state,
         )
-        finite = jnp.isfinite(mean_loss) & jnp.isfinite(optax.tree.norm(gradients))
+        finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
         new_state, sums = keep_if(
             finite,
             proposed,
             state,
-            {"loss": mean_loss * n, "n": n, **_sums(metrics, outputs, batch, total)},
+            {**sums, "loss": sums["loss"] * n, "n": n},
         )
         return new_state.replace(step=state.step + 1), sums
 
     return train_step
+
+
+def in_float32(outputs: PyTree) -> PyTree:
+    """Half-precision outputs in float32: losses, metrics and predictions are computed in it."""
+
+    def widen(leaf: Any) -> Any:
+        return leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf
+
+    return jax.tree.map(widen, outputs)
 
 
 def on_inputs(change: Callable[[Array, Any], Any]) -> Augment:
@@ -150,8 +178,8 @@ def make_eval_step(
     total = sum_over(axis_name)
 
     def eval_step(state: Any, batch: Batch) -> Sums:
-        outputs = apply(state.variables, batch["inputs"], train=False)
-        return {**_sums(metrics, outputs, batch, total), "n": total(batch["mask"].sum())}
+        outputs = in_float32(apply(state.variables, batch["inputs"], train=False))
+        return total({**_sums(metrics, outputs, batch), "n": batch["mask"].sum()})
 
     return eval_step
 
@@ -160,11 +188,36 @@ def _sums(
     metrics: Mapping[str, PerExample],
     outputs: Any,
     batch: Batch,
-    total: Callable[[PyTree], PyTree],
 ) -> Sums:
     # where, not a product: a filled row may give infinity, and 0 * infinity is not a number
     counts = batch["mask"] > 0
     return {
-        name: total(jnp.sum(jnp.where(counts, metric(outputs, batch), 0.0)))
+        name: jnp.sum(jnp.where(counts, metric(outputs, batch), 0.0))
         for name, metric in metrics.items()
     }
+
+
+def _in_parts(
+    learn: Callable[[PyTree, Batch, Array], tuple[PyTree, PyTree, Sums]],
+    parts: int,
+    model_state: PyTree,
+    batch: Batch,
+    key: Array,
+) -> tuple[PyTree, PyTree, Sums]:
+    """What ``learn`` gives for the whole batch, from its parts; statistics pass from one on."""
+
+    def cut(rows: Array) -> Array:
+        # part k has the rows k, k + parts, ...: so each device keeps the rows that it has
+        return rows.reshape(-1, parts, *rows.shape[1:]).swapaxes(0, 1)
+
+    def add(carry: tuple[PyTree, PyTree], part: tuple[Batch, Array]) -> tuple[Any, Sums]:
+        gradients, model_state = carry
+        more, model_state, sums = learn(model_state, *part)
+        return (jax.tree.map(jnp.add, gradients, more), model_state), sums
+
+    xs = (jax.tree.map(cut, batch), jax.random.split(key, parts))
+    first = jax.tree.map(lambda leaf: leaf[0], xs)
+    shapes = jax.eval_shape(learn, model_state, *first)[0]
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    (gradients, model_state), sums = lax.scan(add, (zeros, model_state), xs)
+    return gradients, model_state, jax.tree.map(lambda leaf: leaf.sum(0), sums)

@@ -13,12 +13,14 @@ from flax import struct
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, PyTree
 
+from train.errors import UsageError
 from train.steps import (
     Augment,
     Batch,
     PerExample,
     Sums,
     TrainState,
+    in_float32,
     make_eval_step,
     make_train_step,
 )
@@ -33,7 +35,7 @@ class Weights(struct.PyTreeNode):
 class Task(abc.ABC):
     """Pure functions over a state of the task's own kind.
 
-    The state is any pytree with ``step`` (int32), ``variables`` and ``replace``. The loop, the
+    The state is any pytree with ``step`` (int32) and ``variables``. The loop, the
     checkpoints and the parallelism use nothing else, so a hand-derived gradient and a pair of
     adversaries train by the same loop as a classifier.
     """
@@ -62,6 +64,16 @@ class Task(abc.ABC):
         """What changes by schedule, for the log; as the learning rate."""
         return {}
 
+    def accumulating(self, parts: int) -> "Task":
+        """The same task, whose step takes its batch in so many parts.
+
+        Raises:
+            UsageError: the task's own step takes the batch whole.
+        """
+        raise UsageError(
+            f"accumulate {parts}: the step of this practice takes its batch whole; leave it out"
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Supervised(Task):
@@ -79,6 +91,7 @@ class Supervised(Task):
         activation: from the module's outputs to predictions, as softmax.
         summary: from means to the metrics a person reads.
         axis_name: of the mapped axis under pmap; the module's batch norms need the same.
+        accumulate: parts in which the training step takes its batch, to save memory.
     """
 
     module: nn.Module
@@ -91,6 +104,7 @@ class Supervised(Task):
     activation: Callable[[Any], Any] = lambda outputs: outputs
     summary: Callable[[dict[str, float]], dict[str, float]] = lambda means: means
     axis_name: str | None = None
+    accumulate: int = 1
 
     def init(self, key: Array, batch: Batch) -> TrainState:
         """Variables from the module's initialisers and from ``constants``."""
@@ -115,8 +129,13 @@ class Supervised(Task):
             self.metrics,
             self.augment,
             self.axis_name,
+            self.accumulate,
         )
         return step(state, batch)
+
+    def accumulating(self, parts: int) -> Task:
+        """The gradients of the parts, added up; see ``make_train_step``."""
+        return dataclasses.replace(self, accumulate=parts)
 
     def eval_step(self, state: Any, batch: Batch) -> Sums:
         """Loss and metrics as sums; see ``make_eval_step``."""
@@ -125,7 +144,8 @@ class Supervised(Task):
 
     def predict(self, state: Any, inputs: Any) -> Any:
         """The module's outputs after ``activation``."""
-        return self.activation(self.module.apply(state.variables, inputs, train=False))
+        outputs = self.module.apply(state.variables, inputs, train=False)
+        return self.activation(in_float32(outputs))
 
     def summarize(self, means: dict[str, float]) -> dict[str, float]:
         """Metrics a person reads; see ``summary``."""

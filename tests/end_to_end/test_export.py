@@ -4,16 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from cell_pictures import draw_cells
 from command import ROOT, answers, assert_mistake, call, run, train
+from PIL import Image
 from safetensors import safe_open
 from two_digits import OPTIONS, TEXTS, draw_folder, picture
 
+from data.cells import simulate_cells
 from train import UsageError, recipes
 from train.export import ExportedTask, load_exported, save_exported
+from train.run_folder import save_weights, write_config
 from train.task import Weights
 
 ALONE = """
@@ -43,22 +48,61 @@ def captcha(tmp_path_factory):
     return folder, file, pictures
 
 
-def test_the_example_reads_as_predict_does_with_jax_alone(captcha, tmp_path):
-    folder, file, pictures = captcha
+def answers_alone(example, folder, *arguments):
+    """What an example of ``docs`` says, in a process that imports nothing of ours and no Flax."""
     alone = subprocess.run(
-        [sys.executable, "-c", ALONE, ROOT / "docs" / "load_exported.py", file, *pictures],
+        [sys.executable, "-c", ALONE, ROOT / "docs" / example, *arguments],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": "", "XLA_FLAGS": ""},
     )
     assert alone.returncode == 0, alone.stderr
-    got, wanted = list(map(json.loads, alone.stdout.splitlines())), answers(folder, *pictures)
+    return list(map(json.loads, alone.stdout.splitlines()))
+
+
+def test_the_example_reads_as_predict_does_with_jax_alone(captcha, tmp_path):
+    folder, file, pictures = captcha
+    got = answers_alone("load_exported.py", tmp_path, file, *pictures)
+    wanted = answers(folder, *pictures)
     assert [one["text"] for one in got] == [one["text"] for one in wanted]
     assert len({one["text"] for one in got}) > 5  # they are read, not passed over
     np.testing.assert_allclose(
         [one["confidence"] for one in got], [one["confidence"] for one in wanted], rtol=1e-5
     )
+
+
+def test_masks_are_those_of_predict_with_jax_alone_and_from_the_file(tmp_path):
+    """Of an untrained U-Net that finds half of a picture, with each of the symmetries."""
+    recipe = recipes.get("unet", crop=32, width=4, depth=2, views=8)
+    task = recipe.task(None)
+    inputs = simulate_cells(0)[0][None, : recipe.patch, : recipe.patch]
+    variables = jax.device_get(jax.jit(task.init)(jax.random.key(0), {"inputs": inputs}).variables)
+    found = jax.jit(task.predict)(Weights(variables), inputs)
+    head = variables["params"]["network"]["head"]
+    head["bias"] = head["bias"] - np.median(found)
+    write_config(tmp_path / "run", recipe)
+    save_weights(tmp_path / "run", recipe, variables, inputs)
+    file = tmp_path / "elsewhere" / "finder.jax"
+    file.parent.mkdir()
+    pictures = sorted((draw_cells(tmp_path / "cells") / "images").iterdir())[:10]
+
+    def said(*arguments):
+        code, out, err = call(*arguments)
+        assert code == 0, err
+        return list(map(json.loads, out.splitlines()))
+
+    said("export", tmp_path / "run", file)
+    wanted = said("predict", tmp_path / "run", *pictures)
+    assert 0.05 < np.mean([one["foreground"] for one in wanted]) < 0.95
+    of_file = said("predict", file, *pictures)
+    (tmp_path / "alone").mkdir()
+    alone = answers_alone("segment_exported.py", tmp_path, file, "alone", *pictures)
+    for place, answered in ((file.parent / "predictions", of_file), (Path("alone"), alone)):
+        for one, other, path in zip(answered, wanted, pictures, strict=True):
+            assert one["mask"] == str(place / f"{path.stem}_mask.png")
+            ours, theirs = (np.asarray(Image.open(tmp_path / a["mask"])) for a in (one, other))
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_predict_and_eval_take_the_file(captcha):

@@ -49,6 +49,18 @@ def test_batch_not_divisible_by_the_devices(out):
     assert_mistake(arguments, "not divisible by 8 devices", "--batch-size 96 or 104")
 
 
+def test_batch_not_divisible_by_the_parts(out):
+    arguments = ["train", "mnist", "--out", out, "--batch-size", "128", "--accumulate", "3"]
+    assert_mistake(
+        arguments, "8 devices times the 3 parts of --accumulate", "--batch-size 120 or 144"
+    )
+
+
+def test_a_step_that_takes_its_batch_whole(out):
+    arguments = ["train", "sine", "--out", out, "--accumulate", "5"]
+    assert_mistake(arguments, "accumulate 5", "takes its batch whole; leave it out")
+
+
 def test_data_directory_without_the_data_set(out, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -1,9 +1,9 @@
-"""Naive Bayes and the most similar row, worked by hand."""
+"""Naive Bayes, the most similar row and principal components, worked by hand."""
 
 import numpy as np
 
 from data import Splits, encode, load_reviews
-from train.baselines import most_similar, naive_bayes
+from train.baselines import most_similar, naive_bayes, principal_components
 
 
 def examples(texts, labels):
@@ -46,3 +46,19 @@ def test_the_most_similar_row_shares_the_rare_tokens():
     known = np.array([[1, 2, 3, 0], [1, 4, 0, 0], [1, 2, 2, 5]])
     asked = np.array([[4, 1, 1, 1], [3, 1, 2, 0], [1, 5, 2, 0]])
     np.testing.assert_array_equal(most_similar(known, asked, 6), [1, 0, 2])
+
+
+def test_principal_components_by_hand():
+    """Points about (1, 2, 3): 4 apart along (1, 1, 0), 2 apart along the last axis."""
+    points = np.array([[3, 4, 3], [-1, 0, 3], [1, 2, 4], [1, 2, 2]], float)
+    mean, directions = principal_components(points, 2)
+    np.testing.assert_allclose(mean, [1, 2, 3])
+    signs = np.sign(directions[[0, 1], [0, 2]])[:, None]
+    np.testing.assert_allclose(directions * signs, [[0.5**0.5, 0.5**0.5, 0], [0, 0, 1]], atol=1e-12)
+
+
+def test_principal_components_are_those_of_the_singular_value_decomposition():
+    matrix = np.random.default_rng(0).normal(size=(30, 5)) * [5, 4, 3, 2, 1] + 7
+    mean, directions = principal_components(matrix, 3)
+    expected = np.linalg.svd(matrix - mean, full_matrices=False)[2][:3]
+    np.testing.assert_allclose(np.abs(np.sum(directions * expected, axis=1)), 1, atol=1e-9)

@@ -1,5 +1,6 @@
 """One step, five ways to run it: the same losses and the same parameters."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -211,3 +212,107 @@ def test_the_objective_is_the_mean_over_the_global_batch():
     )
     np.testing.assert_allclose(sums["loss"], cross_entropy(outputs, batch).sum(), rtol=1e-6)
     assert jnp.asarray(sums["n"]) == BATCH
+
+
+class Plain(nn.Module):
+    """Dense and dropout, without batch norm."""
+
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.relu(nn.Dense(64)(x))
+        return nn.Dense(3)(nn.Dropout(self.dropout, deterministic=not train)(x))
+
+
+def step_of(module, accumulate, **options):
+    """One step of plain gradient descent with rate 1: the change of the parameters, and sums."""
+    task = Supervised(module=module, loss=cross_entropy, optimizer=optax.sgd(1.0), **options)
+    state = jax.jit(task.init)(jax.random.PRNGKey(2), make_batch(0))
+    batch = make_batch(3, np.float32(np.arange(BATCH) % 5 > 0))
+    after, sums = jax.jit(task.accumulating(accumulate).train_step)(state, batch)
+    return jax.tree.map(jnp.subtract, state.params, after.params), sums, after
+
+
+def assert_close(ours, theirs, **tolerance):
+    jax.tree.map(functools.partial(np.testing.assert_allclose, **tolerance), ours, theirs)
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(parts):
+    """With a mask that leaves the parts with different numbers of rows, and augmentation."""
+    options = {
+        "augment": on_inputs(lambda key, inputs: inputs + jax.random.normal(key, inputs.shape)),
+        "metrics": {"right": lambda logits, batch: logits.argmax(-1) == batch["targets"]},
+    }
+    whole, sums, _ = step_of(Plain(), 1, **options)
+    gradient, sums_of_parts, _ = step_of(Plain(), parts, **options)
+    assert_close(gradient, whole, atol=1e-6)
+    assert_close(sums_of_parts, sums, rtol=1e-6)
+
+
+def test_each_part_has_its_own_dropout():
+    """Equal rows in the two parts: the same mask would give the same losses twice."""
+
+    def losses_of(accumulate):
+        row = np.ones((2, 8), np.float32)
+        seen = []
+
+        def loss(logits, batch):
+            jax.debug.callback(lambda x: seen.append(np.asarray(x)), logits[:, 0])
+            return logits[:, 0]
+
+        task = Supervised(module=Plain(0.5), loss=loss, optimizer=optax.sgd(0.1))
+        batch = {"inputs": row, "targets": np.zeros(2, int), "mask": np.ones(2, np.float32)}
+        state = jax.jit(task.init)(jax.random.PRNGKey(2), batch)
+        jax.block_until_ready(jax.jit(task.accumulating(accumulate).train_step)(state, batch))
+        jax.effects_barrier()
+        return np.concatenate(seen)
+
+    assert len(np.unique(losses_of(2))) == 2
+
+
+def test_batch_norm_sees_one_part_at_a_time():
+    """The documented difference: statistics of 8 rows, and four updates of the running ones."""
+    whole, _, after = step_of(Network(), 1)
+    gradient, _, after_parts = step_of(Network(), 4)
+    difference = optax.tree.norm(jax.tree.map(jnp.subtract, gradient, whole))
+    assert difference > 0.01 * optax.tree.norm(whole)
+
+    batch, mean = make_batch(3), np.zeros(16)
+    dense = jax.device_get(initial_params())["Dense_0"]
+    hidden = batch["inputs"] @ dense["kernel"] + dense["bias"]
+    for part in range(4):
+        mean = 0.9 * mean + 0.1 * hidden[part::4].mean(0)
+    statistics = after_parts.model_state["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(statistics["mean"], mean, atol=1e-6)
+    whole_statistics = after.model_state["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(whole_statistics["mean"], 0.1 * hidden.mean(0), atol=1e-6)
+
+
+def initial_params():
+    task = Supervised(module=Network(), loss=cross_entropy, optimizer=optax.sgd(1.0))
+    return jax.jit(task.init)(jax.random.PRNGKey(2), make_batch(0)).params
+
+
+def test_parts_on_eight_devices_and_under_shard_map_are_the_same():
+    module = Plain()
+    whole, _, _ = step_of(module, 1)
+    task = Supervised(module=module, loss=cross_entropy, optimizer=optax.sgd(1.0), accumulate=2)
+    state = jax.jit(task.init)(jax.random.PRNGKey(2), make_batch(0))
+    batch = make_batch(3, np.float32(np.arange(BATCH) % 5 > 0))
+    parallel = DataParallel(BATCH, accumulate=2)
+    compiled = parallel.compile(task.train_step, state, batch, donate=False)
+    after, _ = compiled(parallel.replicate(state), batch)
+    assert_close(jax.tree.map(jnp.subtract, state.params, after.params), whole, atol=1e-6)
+    assert "all-to-all" not in compiled.as_text()  # each device keeps the rows that it has
+
+    mapped = jax.shard_map(
+        dataclasses.replace(task, axis_name="data").train_step,
+        mesh=parallel.mesh,
+        in_specs=(P(), P("data")),
+        out_specs=P(),
+        check_vma=False,
+    )
+    after, _ = jax.jit(mapped)(state, batch)
+    assert_close(jax.tree.map(jnp.subtract, state.params, after.params), whole, atol=1e-6)

@@ -6,6 +6,7 @@ from typing import Any
 from train.errors import UsageError
 from train.recipe import Recipe
 from train.recipes.adding import Adding
+from train.recipes.autoencoder import AutoencoderPractice
 from train.recipes.boston import Boston
 from train.recipes.captcha import Captcha
 from train.recipes.cifar10 import Cifar10
@@ -14,9 +15,11 @@ from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
 from train.recipes.netflix import Netflix
 from train.recipes.resnet import ResNet
+from train.recipes.restore import Restore
 from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.recipes.translate import Translate
+from train.recipes.unet import Unet
 from train.recipes.vgg import Vgg
 from train.recipes.vit import Vit
 from train.settings import build
@@ -37,6 +40,9 @@ RECIPES: dict[str, type[Recipe]] = {
         Sentiment,
         Translate,
         Captcha,
+        Unet,
+        Restore,
+        AutoencoderPractice,
         Vit,
     )
 }

@@ -120,7 +120,7 @@ class Adding(Recipe):
         """2. Model, objective and optimizer: the squared error of the sum."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return FreshAdditions(
-            module=ManyToOne(1, self.cell, self.hidden_size),
+            module=ManyToOne(1, self.cell, self.hidden_size, dtype=self.dtype),
             loss=lambda sums, batch: (sums - batch["targets"])[:, 0] ** 2,
             optimizer=optimizer,
             schedule=schedule,

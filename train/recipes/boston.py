@@ -39,6 +39,7 @@ class PriceRegressor(nn.Module):
 
     hidden: Sequence[int]
     dropout_rate: float
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, features: Float[Array, "B 13"], train: bool = False) -> Float[Array, "B 1"]:
@@ -50,7 +51,8 @@ class PriceRegressor(nn.Module):
         width = features.shape[-1]
         mean, deviation = statistic("mean", width, 0.0), statistic("deviation", width, 1.0)
         standardised = (features - mean) / deviation
-        hidden = MLP((*self.hidden, 1), self.dropout_rate, name="mlp")(standardised, train=train)
+        network = MLP((*self.hidden, 1), self.dropout_rate, self.dtype, name="mlp")
+        hidden = network(standardised, train=train)
         return hidden * statistic("price_deviation", 1, 1.0) + statistic("price_mean", 1, 0.0)
 
 
@@ -83,7 +85,7 @@ class Boston(Recipe):
         """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=PriceRegressor(self.hidden, self.dropout_rate),
+            module=PriceRegressor(self.hidden, self.dropout_rate, self.dtype),
             loss=lambda prices, batch: jnp.sum((prices - batch["targets"]) ** 2, axis=-1),
             optimizer=optimizer,
             schedule=schedule,

@@ -61,6 +61,7 @@ class Reader(nn.Module):
     """
 
     alphabet: tuple[int, ...] = ()
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -72,7 +73,7 @@ class Reader(nn.Module):
         pixels = images.astype(jnp.float32) / 255
         means = pixels.mean(axis=(1, 2, 3), keepdims=True)
         deviations = pixels.std(axis=(1, 2, 3), keepdims=True)
-        network = CRNN(1 + len(alphabet), name="network")
+        network = CRNN(1 + len(alphabet), dtype=self.dtype, name="network")
         return network((pixels - means) / (deviations + 0.05), train=train)
 
 
@@ -131,7 +132,7 @@ class Captcha(Recipe):
 
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=Reader(alphabet),
+            module=Reader(alphabet, self.dtype),
             loss=loss,
             metrics={
                 "exact_match": lambda logits, batch: edits(logits, batch) == 0,

@@ -33,4 +33,6 @@ class Cifar10(ObjectRecipe):
 
     def network(self, classes: int) -> nn.Module:
         """Three blocks of 32, 64 and 128 channels, then dense layers of 512 and 128."""
-        return CNN(self.widths, self.hidden, classes, dropout_rate=self.dropout_rate)
+        return CNN(
+            self.widths, self.hidden, classes, dropout_rate=self.dropout_rate, dtype=self.dtype
+        )

@@ -15,6 +15,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
@@ -34,13 +35,15 @@ class DigitClassifier(nn.Module):
     """Pixels to logits: normalise, flatten, and a multilayer perceptron."""
 
     hidden: Sequence[int]
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
         self, images: UInt8[Array, "B 28 28 1"], train: bool = False
     ) -> Float[Array, "B 10"]:
         """Logits of the ten digits."""
-        return MLP((*self.hidden, 10), name="mlp")(standardise_digits(images), train=train)
+        network = MLP((*self.hidden, 10), dtype=self.dtype, name="mlp")
+        return network(standardise_digits(images), train=train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ class Mnist(Recipe):
         """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=DigitClassifier(self.hidden),
+            module=DigitClassifier(self.hidden, self.dtype),
             loss=cross_entropy,
             metrics={"accuracy": accuracy},
             optimizer=optimizer,

@@ -37,6 +37,7 @@ class RowReader(nn.Module):
 
     cell: Cell
     hidden_size: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -47,7 +48,8 @@ class RowReader(nn.Module):
     ) -> Float[Array, "B 10"]:
         """Logits of the ten digits; by default all rows are read."""
         steps = standardise_digits(images)[..., 0]
-        return ManyToOne(10, self.cell, self.hidden_size, name="reader")(steps, rows, train)
+        network = ManyToOne(10, self.cell, self.hidden_size, dtype=self.dtype, name="reader")
+        return network(steps, rows, train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ class MnistRows(Recipe):
         """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=RowReader(self.cell, self.hidden_size),
+            module=RowReader(self.cell, self.hidden_size, self.dtype),
             loss=cross_entropy,
             metrics={"accuracy": accuracy},
             optimizer=optimizer,
@@ -112,7 +114,7 @@ class MnistRows(Recipe):
 
     def beliefs(self, run: Run, images: np.ndarray) -> np.ndarray:
         """Probabilities [N, 28, 10] of the digits after each row: lengths cut a sequence short."""
-        module = RowReader(self.cell, self.hidden_size)
+        module = RowReader(self.cell, self.hidden_size, self.dtype)
 
         @jax.jit
         def after(rows: Array) -> Array:

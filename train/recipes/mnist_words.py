@@ -116,8 +116,11 @@ class MnistWords(Recipe):
     def task(self, splits: Splits | None) -> Task:
         """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
+        captioner = Captioner(
+            LETTER_TOKENS, self.cell, hidden_size=self.hidden_size, dtype=self.dtype
+        )
         return Spelling(
-            module=WordReader(Captioner(LETTER_TOKENS, self.cell, hidden_size=self.hidden_size)),
+            module=WordReader(captioner),
             loss=cross_entropy,
             metrics={"accuracy": exact},
             optimizer=optimizer,

@@ -41,6 +41,7 @@ class NextPrice(nn.Module):
 
     cell: Cell
     hidden_size: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, prices: Float[Array, "B days"], train: bool = False) -> Float[Array, "B 1"]:
@@ -49,7 +50,12 @@ class NextPrice(nn.Module):
         deviation = self.variable("statistics", "deviation", jnp.ones, (1,)).value
         returns = (jnp.diff(jnp.log(prices), axis=1) - mean) / deviation
         network = ManyToOne(
-            1, self.cell, self.hidden_size, head_init=nn.initializers.zeros, name="network"
+            1,
+            self.cell,
+            self.hidden_size,
+            head_init=nn.initializers.zeros,
+            dtype=self.dtype,
+            name="network",
         )
         return prices[:, -1:] * jnp.exp(network(returns[..., None], train=train) * deviation)
 
@@ -97,7 +103,7 @@ class Netflix(Recipe):
         """2. Model, objective and optimizer: squared errors of the return, in per cent."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
         return Supervised(
-            module=NextPrice(self.cell, self.hidden_size),
+            module=NextPrice(self.cell, self.hidden_size, self.dtype),
             loss=lambda prices, batch: 1e4 * jnp.log(prices / batch["targets"])[:, 0] ** 2,
             metrics={
                 "mae": lambda prices, batch: jnp.abs(prices - batch["targets"])[:, 0],

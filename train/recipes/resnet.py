@@ -63,8 +63,8 @@ class ResNet(ObjectRecipe):
     def network(self, classes: int) -> nn.Module:
         """The residual network of this depth."""
         if self.depth in IMAGENET:
-            return IMAGENET[self.depth](num_classes=classes, small_images=True)
-        return CifarResNet(self.depth, classes, shortcut=self.shortcut)
+            return IMAGENET[self.depth](num_classes=classes, small_images=True, dtype=self.dtype)
+        return CifarResNet(self.depth, classes, shortcut=self.shortcut, dtype=self.dtype)
 
     def draw(self, run: Run) -> None:
         """Further: the gradient's norm by depth, with and without skips."""

@@ -135,6 +135,7 @@ class Sentiment(Recipe):
             "longest_run": self.longest_run,
             "run_bits": self.run_bits,
             "dropout_rate": self.dropout_rate,
+            "dtype": self.dtype,
         }
         return Supervised(
             module=ReviewReader(self.vocabulary_size, classifier),

@@ -91,6 +91,12 @@ class Sine(Recipe):
         name="sgd", learning_rate=1e-6, schedule="constant", momentum=0
     )
 
+    def __post_init__(self) -> None:
+        """Refuse a precision in which steps of 1e-6 would be lost."""
+        super().__post_init__()
+        if self.precision != "f32":
+            raise UsageError(f"precision {self.precision}: the cubic has float32 alone")
+
     def load(self) -> Splits:
         """1. Data: one period of the sine."""
         if self.source != "computed":
@@ -110,7 +116,7 @@ class Sine(Recipe):
 
     def conclude(self, run: Run) -> dict[str, Any]:
         """4. The coefficients that training found, to stand beside the baseline's."""
-        return {"coefficients": np.asarray(run.state.coefficients).tolist()}
+        return {"coefficients": np.asarray(run.state.variables["params"]["coefficients"]).tolist()}
 
     def draw(self, run: Run) -> None:
         """5. The truth, the fit, and the random cubic that training began with."""

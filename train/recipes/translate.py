@@ -157,6 +157,7 @@ class Translate(Recipe):
             hidden_size=self.hidden_size,
             attention=self.attention.replace("-", "_"),
             dropout_rate=self.dropout_rate,
+            dtype=self.dtype,
         )
 
     def task(self, splits: Splits | None) -> Task:

@@ -55,4 +55,5 @@ class Vit(ObjectRecipe):
             self.heads,
             4 * self.features,
             self.dropout_rate,
+            dtype=self.dtype,
         )
