@@ -22,6 +22,9 @@ def headline(summary: dict) -> tuple[str, float, str]:
         return "five-fold RMSE", folds["network"]["rmse"], f"{folds['least squares']['rmse']:.2f}"
     if "bleu" in summary:
         return "BLEU", summary["bleu"]["test"]["cased"], f"{summary['baseline']['test/bleu']:.4g}"
+    for key, title in (("dice", "Dice by image"), ("psnr", "PSNR by image (dB)")):
+        if key in summary:
+            return title, summary[key]["test"], f"{summary['baseline'][f'test/{key}']:.4g}"
     names = ("test/accuracy", "test/exact_match", "test/rmse", "test/mse", "test/loss")
     name = next(name for name in names if name in summary["metrics"])
     baseline = summary["baseline"][name]

@@ -33,7 +33,7 @@ from train.task import Supervised, Task, Weights
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 TRAINED = ("params", "batch_stats")
-"""Collections that only the function needs; others, as an alphabet, are written into the JSON."""
+"""Collections that only the function needs; others of vectors, as an alphabet, go into the JSON."""
 
 
 def save_exported(
@@ -139,7 +139,11 @@ def _described(leaf: Any) -> dict[str, Any]:
 
 
 def _untrained(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
-    return {name: tree for name, tree in variables.items() if name not in TRAINED}
+    return {
+        name: tree
+        for name, tree in variables.items()
+        if name not in TRAINED and all(np.ndim(leaf) < 2 for leaf in jax.tree.leaves(tree))
+    }
 
 
 def _with_type(leaf: Any) -> dict[str, Any]:

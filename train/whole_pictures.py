@@ -35,7 +35,7 @@ class PictureRecipe(Recipe):
     """Levels below the first; each halves the sides."""
     crop: int = 128
     """Pixels of a training crop's side; a multiple of 2 to the power of the depth."""
-    views: int = 4
+    views: int = 2
     """Symmetries of the square over which answers for whole pictures are averaged, 1 to 8."""
     optimizer: Optimizer = Optimizer(learning_rate=2e-3, weight_decay=1e-4, warmup=0.05)
 

@@ -48,6 +48,13 @@ def captcha(tmp_path_factory):
     return folder, file, pictures
 
 
+def said(*arguments):
+    """What a command prints, in this process."""
+    code, out, err = call(*arguments)
+    assert code == 0, err
+    return list(map(json.loads, out.splitlines()))
+
+
 def answers_alone(example, folder, *arguments):
     """What an example of ``docs`` says, in a process that imports nothing of ours and no Flax."""
     alone = subprocess.run(
@@ -86,12 +93,6 @@ def test_masks_are_those_of_predict_with_jax_alone_and_from_the_file(tmp_path):
     file = tmp_path / "elsewhere" / "finder.jax"
     file.parent.mkdir()
     pictures = sorted((draw_cells(tmp_path / "cells") / "images").iterdir())[:10]
-
-    def said(*arguments):
-        code, out, err = call(*arguments)
-        assert code == 0, err
-        return list(map(json.loads, out.splitlines()))
-
     said("export", tmp_path / "run", file)
     wanted = said("predict", tmp_path / "run", *pictures)
     assert 0.05 < np.mean([one["foreground"] for one in wanted]) < 0.95
@@ -107,12 +108,11 @@ def test_masks_are_those_of_predict_with_jax_alone_and_from_the_file(tmp_path):
 
 def test_predict_and_eval_take_the_file(captcha):
     folder, file, pictures = captcha
-    for one, other in zip(answers(file, *pictures), answers(folder, *pictures), strict=True):
+    both = (said("predict", place, *pictures) for place in (file, folder))
+    for one, other in zip(*both, strict=True):
         assert one.pop("confidence") == pytest.approx(other.pop("confidence"), rel=1e-5)
         assert one == other
-    code, out, err = call("eval", file)
-    assert code == 0, err
-    measured, wanted = json.loads(out), json.loads(run("eval", folder).stdout)
+    (measured,), (wanted,) = (said("eval", place) for place in (file, folder))
     for name in ("recipe", "data"):
         assert measured.pop(name) == wanted.pop(name)
     assert measured == pytest.approx(wanted, rel=1e-5)
@@ -144,16 +144,22 @@ def test_the_weights_say_what_they_belong_to(captcha):
         ("sine", {}),
         ("boston", {}),
         ("mnist", {}),
+        ("mnist", {"precision": "bf16"}),
         ("netflix", {"cell": "lstm"}),
         ("adding", {"length": 12, "lengths": (12,)}),
         ("mnist-rows", {"hidden_size": 8}),
         ("mnist-words", {"hidden_size": 8}),
         ("sentiment", {"hidden_size": 4, "run_bits": 5}),
+        ("restore", {"width": 2, "depth": 2}),
+        ("autoencoder", {"kind": "variational"}),
     ],
 )
 def test_every_practice_predicts_from_a_file_as_from_its_weights(name, options, tmp_path):
+    if name == "restore":
+        options = {**options, "source": str(draw_cells(tmp_path / "cells", pictures=10))}
     recipe = recipes.get(name, **options)
     splits = recipe.load()
+    tolerance = 2**-8 if recipe.precision == "bf16" else 1e-5
     inputs = splits.test["inputs"]
     one = {name: array[:1] for name, array in splits.train.items()} | {"mask": np.ones(1)}
     variables = jax.device_get(recipe.task(splits).init(jax.random.key(1), one).variables)
@@ -170,7 +176,7 @@ def test_every_practice_predicts_from_a_file_as_from_its_weights(name, options, 
         got = exported.predict(Weights(untrained), inputs[:rows])
         assert jax.tree.structure(got) == jax.tree.structure(wanted)
         for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
-            np.testing.assert_allclose(one, other[:rows], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(one, other[:rows], rtol=tolerance, atol=tolerance)
     if name == "adding":  # of any length
         assert exported.predict(Weights({}), np.zeros((2, 7, 2), np.float32)).shape == (2, 1)
 

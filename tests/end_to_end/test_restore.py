@@ -9,7 +9,7 @@ from PIL import Image
 from data.cells import simulate_cells
 from train.restoration import as_file, psnr
 
-OPTIONS = ["--crop=32", "--width=8", "--depth=1", "--batch-size=8", "--epochs=40"]
+OPTIONS = ["--crop=32", "--width=8", "--depth=1", "--batch-size=8", "--epochs=20"]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def restore(tmp_path_factory):
     folder = draw_cells(tmp_path_factory.mktemp("cells") / "cells", noise=False)
     return train(
         tmp_path_factory, "restore", "--source", folder, "--learning-rate=1e-2", "--views=1",
-        "--evaluate-every=20", *OPTIONS,
+        "--evaluate-every=10", *OPTIONS,
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ class DigitCoder(nn.Module):
         if not self.variational:
             code = self.network.encode(pixels)
             return {"logits": self.decode(code), "code": code}
-        shape = (len(images), self.latent)
+        shape = (images.shape[0], self.latent)
         noise = jax.random.normal(self.make_rng("dropout"), shape) if train else None
         logits, mean, log_variance = self.network(pixels, noise)
         return {"logits": logits, "code": mean, "log_variance": log_variance}

@@ -5,7 +5,9 @@ flax-models train unet --source nuclei.zip
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -112,7 +114,7 @@ class Unet(PictureRecipe):
         """4. Dice and IoU of whole images: by image, then the mean."""
         parts = {"validation": self.pictures.validation, "test": self.pictures.test}
         measured = {
-            name: scores(part, [self.mask(run.predict, picture.pixels) for picture in part])
+            name: scores(part, [self.found(run, picture) for picture in part])
             for name, part in parts.items()
         }
         return {
@@ -126,10 +128,22 @@ class Unet(PictureRecipe):
         """The predicted mask of a picture of any size."""
         return self.whole(predict, even_light(pixels))[..., 0] > 0
 
+    @functools.cached_property
+    def known(self) -> dict[tuple[Path, str], Bool[np.ndarray, "H W"]]:
+        """Masks that ``found`` has predicted, by run folder and picture."""
+        return {}
+
+    def found(self, run: Run, picture: Picture) -> Bool[np.ndarray, "H W"]:
+        """The mask that a run predicts, once for the scores and for the figures."""
+        key = (run.folder, picture.name)
+        if key not in self.known:
+            self.known[key] = self.mask(run.predict, picture.pixels)
+        return self.known[key]
+
     def draw(self, run: Run) -> None:
         """5. The worst, the median and the best test images, and how the scores are spread."""
         test = self.pictures.test
-        masks = [self.mask(run.predict, picture.pixels) for picture in test]
+        masks = [self.found(run, picture) for picture in test]
         dice = scores(test, masks)[:, 0]
         otsu = scores(test, [otsu_mask(picture.pixels) for picture in test])[:, 0]
         figure = Figure(figsize=(10.5, 11), layout="constrained")
