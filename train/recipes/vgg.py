@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import numpy as np
 import optax
 from matplotlib.figure import Figure
@@ -117,7 +116,7 @@ class Vgg(ObjectRecipe):
             source,
         )
 
-    def network(self, classes: int) -> nn.Module:
+    def network(self, classes: int) -> VGG:
         """One pixel is left of images of 32 x 32 when the dense layers begin."""
         return VGG(
             self.depth,
@@ -128,6 +127,7 @@ class Vgg(ObjectRecipe):
             pooled_size=1,
             width=self.width,
             frozen_features=self.pretrained is not None and self.freeze,
+            dtype=self.dtype,
         )
 
     def task(self, splits: Splits | None) -> Task:
