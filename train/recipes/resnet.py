@@ -40,6 +40,8 @@ class ResNet(ObjectRecipe):
     depth: int = 20
     shortcut: str = "padding"
     """How a block that widens passes its input: ``padding`` (option A) or ``projection`` (B)."""
+    remat: bool = False
+    """Whether to compute a block's insides twice instead of keeping them, for depths 6n + 2."""
     depth_of_gradients: int = 56
     """Layers, 6n + 2, of the networks with and without skips whose gradients are drawn."""
     augmentation: Augmentation = Augmentation()
@@ -64,7 +66,9 @@ class ResNet(ObjectRecipe):
         """The residual network of this depth."""
         if self.depth in IMAGENET:
             return IMAGENET[self.depth](num_classes=classes, small_images=True, dtype=self.dtype)
-        return CifarResNet(self.depth, classes, shortcut=self.shortcut, dtype=self.dtype)
+        return CifarResNet(
+            self.depth, classes, shortcut=self.shortcut, remat=self.remat, dtype=self.dtype
+        )
 
     def draw(self, run: Run) -> None:
         """Further: the gradient's norm by depth, with and without skips."""
