@@ -33,8 +33,10 @@ def load_objects(
     if source == "embedded":
         raise DataError("source embedded: leave --source out for computed shapes")
     if source == "computed":
-        parts = (draw_shapes(number, seed) for seed, number in enumerate(COMPUTED.values()))
-        return Splits(*parts, source)
+        train, validation, test = (
+            draw_shapes(number, seed) for seed, number in enumerate(COMPUTED.values())
+        )
+        return Splits(train, validation, test, source)
     prepared, version = load_prepared("cifar10", source, data_dir, download)
     objects, test = (
         {

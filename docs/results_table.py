@@ -25,8 +25,8 @@ def headline(summary: dict) -> tuple[str, float, str]:
     for key, title in (("dice", "Dice by image"), ("psnr", "PSNR by image (dB)")):
         if key in summary:
             return title, summary[key]["test"], f"{summary['baseline'][f'test/{key}']:.4g}"
-    names = ("test/accuracy", "test/exact_match", "test/rmse", "test/mse", "test/loss")
-    name = next(name for name in names if name in summary["metrics"])
+    names = ("test/accuracy", "test/exact_match", "test/rmse", "test/mse", "test/frechet_distance")
+    name = next((name for name in names if name in summary["metrics"]), "test/loss")
     baseline = summary["baseline"][name]
     return name.removeprefix("test/"), summary["metrics"][name], f"{baseline:.4g}"
 

@@ -101,7 +101,9 @@ def load_exported(
     place = description_of(file)
     try:
         description = json.loads(place.read_text())
-        name, values, digest = (description[key] for key in ("recipe", "settings", "sha256"))
+        name, values, digest, jax_of_file = (
+            description[key] for key in ("recipe", "settings", "sha256", "jax")
+        )
         variables = {
             name: np.asarray(leaf["values"], leaf["dtype"])
             for name, leaf in description["variables"].items()
@@ -115,11 +117,14 @@ def load_exported(
         raise UsageError(f"{file}: not the file that {place.name} describes; export again")
     try:
         function = export.deserialize(bytearray(content))
-    except ValueError as error:  # written by a newer JAX
+        readable = function.nr_devices == 1  # jax 0.7.2 reads 0 in a file of 0.10.2
+    except ValueError:
+        readable = False
+    if not readable:
         raise UsageError(
-            f"{file}: written by jax {description['jax']}, not readable by {jax.__version__} "
-            f"({error})"
-        ) from error
+            f"{file}: written by jax {jax_of_file}, not readable by {jax.__version__}; "
+            "export again with this one"
+        )
     return name, values, function, unflatten_dict(variables, sep="/")
 
 

@@ -96,7 +96,7 @@ def image_rows(rows: Mapping[str, np.ndarray], path: Path, heading: str) -> None
     panels = figure.subplots(len(rows), squeeze=False).ravel()
     for axes, (name, images) in zip(panels, rows.items(), strict=True):
         axes.imshow(np.concatenate(images[..., 0], axis=1), cmap="gray", vmin=0, vmax=1)
-        axes.set(xticks=[], yticks=[])
+        axes.set(xticks=[], yticks=[], anchor="W")
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
     save(figure, path)
 

@@ -30,22 +30,23 @@ DIVERGED = 1e6
 
 
 class Totals:
-    """Sums of many steps, added up on the host in double precision."""
+    """Sums of many steps, numbers or arrays, added up on the host in double precision."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, Any] = {}
 
     def add(self, steps: Iterable[Mapping[str, Any]]) -> None:
         """Add the sums of some steps."""
         for sums in steps:
             for name, value in sums.items():
-                self._sums[name] = self._sums.get(name, 0.0) + float(value)
+                self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
 
     def means(self, task: Task) -> dict[str, float]:
         """Means over examples, as figures a person reads; NaN where nothing counted."""
         n = self._sums["n"] or math.nan
         rest = {k: v for k, v in self._sums.items() if k not in {"n", "skipped"}}
-        return task.summarize({name: total / n for name, total in rest.items()})
+        means = {name: total / n for name, total in rest.items()}
+        return {name: float(mean) for name, mean in task.summarize(means).items()}
 
     @property
     def skipped(self) -> int:

@@ -30,6 +30,8 @@ class Optimizer:
     """Of ``sgd``."""
     nesterov: bool = True
     """Whether the momentum of ``sgd`` looks ahead (Nesterov 1983)."""
+    beta1: float = 0.9
+    """Decay of the gradients' mean that ``adam`` and ``adamw`` keep."""
     weight_decay: float = 0.0
     clip_norm: float | None = None
     """Largest norm of the whole gradient; a longer one is scaled down."""
@@ -40,6 +42,8 @@ class Optimizer:
             raise UsageError(f"optimizer.warmup {self.warmup}: a share of all steps, from 0 to 1")
         if self.learning_rate <= 0:
             raise UsageError(f"optimizer.learning_rate {self.learning_rate}: must be positive")
+        if not 0 <= self.beta1 < 1:
+            raise UsageError(f"optimizer.beta1 {self.beta1}: from 0 to below 1")
 
     def build(self, steps: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """The transformation for a run of ``steps`` steps, and its learning rate by step."""
@@ -53,7 +57,7 @@ class Optimizer:
         rule = (
             optax.trace(self.momentum, self.nesterov)
             if self.name == "sgd"
-            else optax.scale_by_adam()
+            else optax.scale_by_adam(b1=self.beta1)
         )
         parts += [
             *decay_in_gradient,

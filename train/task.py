@@ -56,8 +56,11 @@ class Task(abc.ABC):
     def predict(self, state: Any, inputs: Any) -> Any:
         """Outputs for inputs, one row each."""
 
-    def summarize(self, means: dict[str, float]) -> dict[str, float]:
-        """Metrics a person reads, from means over examples; as a root from a mean square."""
+    def summarize(self, means: dict[str, Any]) -> dict[str, float]:
+        """Metrics a person reads, from means over examples; as a root from a mean square.
+
+        What a step sums may be arrays, as moments of features; a metric is a number.
+        """
         return means
 
     def hyperparameters(self, step: int) -> dict[str, float]:

@@ -152,6 +152,7 @@ def test_the_weights_say_what_they_belong_to(captcha):
         ("sentiment", {"hidden_size": 4, "run_bits": 5}),
         ("restore", {"width": 2, "depth": 2}),
         ("autoencoder", {"kind": "variational"}),
+        ("gan", {"width": 2}),
     ],
 )
 def test_every_practice_predicts_from_a_file_as_from_its_weights(name, options, tmp_path):

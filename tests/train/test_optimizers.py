@@ -99,7 +99,9 @@ def test_clipping_bounds_the_whole_gradient():
     np.testing.assert_allclose(updates["b"], [-0.8], atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"warmup": 1.0}, {"warmup": -0.1}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"warmup": 1.0}, {"warmup": -0.1}, {"learning_rate": 0.0}, {"beta1": 1.0}]
+)
 def test_impossible_settings_are_refused(options):
     with pytest.raises(UsageError):
         Optimizer(**options)

@@ -10,6 +10,7 @@ from train.recipes.autoencoder import AutoencoderPractice
 from train.recipes.boston import Boston
 from train.recipes.captcha import Captcha
 from train.recipes.cifar10 import Cifar10
+from train.recipes.gan import Gan
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
@@ -43,6 +44,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Unet,
         Restore,
         AutoencoderPractice,
+        Gan,
         Vit,
     )
 }

@@ -45,11 +45,12 @@ class DigitCoder(nn.Module):
     widths: Sequence[int]
     layers: str
     variational: bool
+    dtype: Any = jnp.float32
 
     def setup(self) -> None:
         """One of the two networks."""
         network = VAE if self.variational else Autoencoder
-        self.network: Any = network(self.latent, self.widths, self.layers)
+        self.network: Any = network(self.latent, self.widths, self.layers, dtype=self.dtype)
 
     def __call__(
         self, images: Float[Array, "B H W 1"] | UInt8[Array, "B H W 1"], train: bool = False
@@ -79,6 +80,7 @@ class AutoencoderPractice(Recipe):
     expected = "not measured yet"
 
     epochs: int = 100
+    batch_size: int = 64
     kind: Kind = "dense"
     latent: int = 32
     """Numbers in a code."""
@@ -90,7 +92,7 @@ class AutoencoderPractice(Recipe):
     """Pixels by which a training image may move each way."""
     noise: float = 0.4
     """Standard deviation of the noise that ``denoising`` removes, where white is 1."""
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3, warmup=0.05)
+    optimizer: Optimizer = Optimizer(learning_rate=4e-3, warmup=0.05)
 
     def __post_init__(self) -> None:
         """Refuse codes of no number, layers of no width, and noise below none."""
@@ -132,6 +134,7 @@ class AutoencoderPractice(Recipe):
                 self.channels if convolutional else self.hidden,
                 "convolutional" if convolutional else "dense",
                 variational,
+                self.dtype,
             ),
             loss=negative_evidence if variational else squared_error,
             metrics={"mse": squared_error}
