@@ -14,6 +14,10 @@ from train import UsageError, recipes
 SMALL = {
     "boston": {},
     "mnist": {},
+    "cifar10": {},
+    "vgg": {"width": 4},
+    "resnet": {"depth": 8},
+    "vit": {"depth": 1},
     "netflix": {},
     "adding": {"length": 10},
     "mnist-rows": {},
