@@ -33,10 +33,10 @@ def load_objects(
     if source == "embedded":
         raise DataError("source embedded: leave --source out for computed shapes")
     if source == "computed":
-        train, validation, test = (
-            draw_shapes(number, seed) for seed, number in enumerate(COMPUTED.values())
-        )
-        return Splits(train, validation, test, source)
+        parts = {
+            part: draw_shapes(number, seed) for seed, (part, number) in enumerate(COMPUTED.items())
+        }
+        return Splits(**parts, source=source)
     prepared, version = load_prepared("cifar10", source, data_dir, download)
     objects, test = (
         {

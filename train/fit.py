@@ -50,6 +50,7 @@ def fit(
     out: str | Path | None = None,
     devices: Sequence[jax.Device] | None = None,
     reporter: Reporter | None = None,
+    fsdp: bool = False,
 ) -> Run:
     """Train a recipe into a run folder, or go on with the run that is there.
 
@@ -60,6 +61,7 @@ def fit(
         out: the run folder; default a new one below ``runs``.
         devices: default all devices of all processes.
         reporter: where progress goes; default stderr.
+        fsdp: cut parameters and optimizer state over the devices; see ``DataParallel``.
 
     Raises:
         UsageError: settings or folder do not fit; nothing has been written then.
@@ -69,7 +71,7 @@ def fit(
     # 1. Everything that can be wrong is found before anything is written
     folder = default_folder(recipe) if out is None else Path(out).expanduser()
     check_folder(folder, recipe)
-    parallel = DataParallel(recipe.batch_size, devices, recipe.accumulate)
+    parallel = DataParallel(recipe.batch_size, devices, recipe.accumulate, fsdp)
     splits = recipe.load()
     place = (parallel.process, parallel.processes)
     batches = Batches(splits.train, recipe.batch_size, recipe.seed, *place)
@@ -159,9 +161,10 @@ def _train(
             better = math.isfinite(score) and (
                 progress.best_score is None or score > progress.best_score
             )
-            if better and parallel.is_main:
-                variables = parallel.to_host(state.variables)
-                save_weights(folder, recipe, variables, splits.train["inputs"])
+            if better:
+                variables = parallel.to_host(state.variables)  # by every process: they may be cut
+                if parallel.is_main:
+                    save_weights(folder, recipe, variables, splits.train["inputs"])
             compiling = loop.compile_seconds - compiled_before
             progress = Progress(
                 step=span.stop,
@@ -186,7 +189,7 @@ def _test(
     recipe: Recipe, loop: Loop, splits: Splits, variables: PyTree, history: list[dict[str, float]]
 ) -> dict[str, float]:
     """Test metrics of the best weights, beside the validation metrics that chose them."""
-    measured = loop.evaluate(loop.parallel.replicate(variables), splits.test)
+    measured = loop.evaluate(loop.parallel.place(variables), splits.test)
     choose = max if recipe.higher_is_better else min
     best = choose(
         (line for line in history if math.isfinite(line[f"validation/{recipe.monitor}"])),
