@@ -62,7 +62,7 @@ class Vgg(ObjectRecipe):
     """Whose convolutions to begin with: torchvision's weights, or a run's model.safetensors."""
     freeze: bool = False
     """Whether pretrained convolutions stay as they are."""
-    features_rate: float = 0.1
+    features_rate: float = 1.0
     """Learning rate of pretrained convolutions that do not stay, as a share of the others'."""
     labelled: tuple[int, ...] = (10, 50, 200)
     """Images of each of the other classes that the study of transfer learns from."""
