@@ -202,12 +202,14 @@ def draw_transfer(run: Run) -> None:
     axes = figure.subplots()
     for start, points in lines.items():
         axes.semilogx(list(points), list(points.values()), marker="o", label=start)
+    axes.axhline(1 / len(others), color="grey", linestyle="--", label="chance")
     axes.set(
         xlabel="images of each class to learn from",
         ylabel="test accuracy",
         title=f"From {', '.join(recipe.names())}\nto {', '.join(others)}",
         xticks=recipe.labelled,
         xticklabels=recipe.labelled,
+        ylim=(0, 1),
     )
     axes.minorticks_off()
     axes.grid(alpha=0.3)
