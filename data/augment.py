@@ -18,6 +18,54 @@ def random_shift(key: Array, images: UInt8[Array, "B H W C"], most: int) -> UInt
     return jax.vmap(crop)(padded, offsets)
 
 
+def random_flip(key: Array, images: Array) -> Array:
+    """Turn each image [B, H, W, C] left to right with probability one half."""
+    flips = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
+    return jnp.where(flips, images[:, :, ::-1], images)
+
+
+def random_cutout(key: Array, images: Array, side: int) -> Array:
+    """Black out a square of each image [B, H, W, C], centred anywhere (DeVries and Taylor 2017)."""
+    batch, height, width, _ = images.shape
+    centres = jax.random.randint(key, (batch, 2), 0, jnp.array([height, width]))
+    corners = centres - side // 2
+    return jnp.where(_in_boxes(corners, corners + side, height, width), 0, images)
+
+
+def mix_up(key: Array, images: Array, strength: float) -> tuple[Array, Float[Array, ""]]:
+    """Each image [B, H, W, C] with a share of the batch's opposite one (Zhang et al. 2018).
+
+    Returns:
+        Images, and how much of each is its own: drawn from Beta(strength, strength).
+    """
+    own = jax.random.beta(key, strength, strength)
+    return own * images + (1 - own) * images[::-1], own
+
+
+def cut_mix(key: Array, images: Array, strength: float) -> tuple[Array, Float[Array, ""]]:
+    """A box of each image [B, H, W, C] from the batch's opposite one (Yun et al. 2019).
+
+    Returns:
+        Images, and how much of each is its own: about Beta(strength, strength).
+    """
+    _, height, width, _ = images.shape
+    share_key, place_key = jax.random.split(key)
+    size = jnp.array([height, width])
+    sides = jnp.sqrt(1 - jax.random.beta(share_key, strength, strength)) * size
+    centre = jax.random.uniform(place_key, (2,)) * size
+    low, high = (jnp.round(centre + half * sides)[None] for half in (-0.5, 0.5))
+    box = _in_boxes(low, high, height, width)
+    return jnp.where(box, images[::-1], images), 1 - box.mean()
+
+
+def _in_boxes(low: Array, high: Array, height: int, width: int) -> Array:
+    """Whether a pixel lies in its image's box from corner to corner [B, 2]: [B, H, W, 1]."""
+    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
+    (top, left), (bottom, right) = ((corner.T[..., None, None]) for corner in (low, high))
+    inside = (top <= rows) & (rows < bottom) & (left <= columns) & (columns < right)
+    return inside[..., None]
+
+
 def random_distortion(
     key: Array, images: UInt8[Array, "B H W C"], strength: float
 ) -> Float[Array, "B H W C"]:

@@ -23,11 +23,12 @@ class CifarResNet(nn.Module):
 
     images [batch, height, width, channels] -> logits [batch, num_classes]: a 3x3 convolution, three
     stages of n blocks of width 16, 32 and 64, the last two halving the size, and a dense layer.
-    `shortcut` "padding" is the paper's option A, "projection" its option B. `zero_init_last` starts
-    every block as the identity. `remat` computes a block's insides again in the backward pass
-    instead of keeping them: a third to a fifth of the memory. `scan` runs the equal blocks of a
-    stage as a loop, by default only in networks deeper than 200. The variables are the same either
-    way: those of the equal blocks are stacked along a first axis, under layer1, layer2 and layer3.
+    `shortcut` "padding" is the paper's option A, "projection" its option B, "none" a plain network.
+    `zero_init_last` starts every block as the identity. `remat` computes a block's insides again in
+    the backward pass instead of keeping them: a third to a fifth of the memory. `scan` runs the
+    equal blocks of a stage as a loop, by default only in networks deeper than 200. The variables
+    are the same either way: those of the equal blocks are stacked along a first axis, under layer1,
+    layer2 and layer3.
     Parameters with option A and 10 classes: ResNet-20 269,722; -32 464,154; -44 658,586; -56
     853,018; -110 1,727,962; -1202 19,421,274 (the paper's 0.27, 0.46, 0.66, 0.85, 1.7, 19.4 M).
     Raises ValueError for a depth that is not 6n + 2 and for images of another rank or other

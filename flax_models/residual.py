@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from flax_models.checks import check_choice
 from flax_models.layers import BatchNorm, Conv, kaiming_normal_fan_out
 
-SHORTCUTS = ("projection", "padding")
+SHORTCUTS = ("projection", "padding", "none")
 
 
 class ResidualBlock(nn.Module):
@@ -18,7 +18,8 @@ class ResidualBlock(nn.Module):
     x [batch, height, width, in] -> [batch, ceil(height / stride), ceil(width / stride), out], where
     out is width * expansion. Where the shape changes, the shortcut is a 1x1 convolution with norm
     ("projection", option B of He et al. 2015, section 3.3) or takes every stride-th pixel and pads
-    the new channels with zeros ("padding", option A, no parameters).
+    the new channels with zeros ("padding", option A, no parameters). With "none" no block has a
+    shortcut: the plain networks that the paper compares with.
     `zero_init_last` starts the last norm's scale at 0, so that the block starts as the identity
     (Goyal et al. 2017, section 5.1). Raises ValueError for an unknown shortcut.
     """
@@ -39,6 +40,8 @@ class ResidualBlock(nn.Module):
     ) -> Float[Array, "batch out_height out_width features"]:
         check_choice("shortcut", self.shortcut, SHORTCUTS)
         residual = self.residual(x, train)
+        if self.shortcut == "none":
+            return nn.relu(residual)
         features = self.width * self.expansion
         if self.stride != 1 or x.shape[-1] != features:
             if self.shortcut == "padding":

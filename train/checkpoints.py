@@ -5,7 +5,6 @@ byte loads silently wrong. So each checkpoint carries ``digest.json`` with the S
 written last: a checkpoint without one was not finished, one that differs from it is damaged.
 """
 
-import functools
 import hashlib
 import json
 import math
@@ -55,12 +54,15 @@ class Checkpoints:
     def restore(self, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
         """State and progress of the newest good checkpoint, on this run's devices.
 
-        The number of devices and processes may differ from those that saved it.
+        The number of devices and processes may differ from those that saved it, and so may FSDP.
         """
         step = self.latest_step()
         assert step is not None, "restore was called without a checkpoint"
-        replicated = functools.partial(jax.ShapeDtypeStruct, sharding=self.parallel.replicated)
-        abstract = jax.tree.map(lambda leaf: replicated(leaf.shape, leaf.dtype), template)
+        abstract = jax.tree.map(
+            lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
+            template,
+            self.parallel.layout(template),
+        )
         state = self._orbax.load_checkpointables(step, {"state": abstract})["state"]
         metadata = self._orbax.checkpointables_metadata(step).custom_metadata
         return state, metadata["progress"]

@@ -19,7 +19,8 @@ from train.errors import RunError, UsageError
 from train.export import ExportedTask, load_exported, save_exported
 from train.fit import fit
 from train.loop import Loop, Predictor
-from train.parallel import DataParallel, use_compilation_cache
+from train.parallel import DataParallel, choose_devices, use_compilation_cache
+from train.peers import Peers
 from train.recipe import Recipe, default_folder
 from train.recipes import RECIPES, find
 from train.report import in_words
@@ -87,6 +88,9 @@ def _list(arguments: list[str]) -> int:
     return 0
 
 
+GO_ON = "start all processes again by the same commands to go on"
+
+
 @dataclasses.dataclass(frozen=True)
 class Launch:
     """Options of ``train`` that say where and on what a run takes place, not what it learns."""
@@ -96,6 +100,12 @@ class Launch:
     """Address of process 0, as ``host:1234``, when several processes train together."""
     processes: int | None = None
     process: int | None = None
+    distributed: bool = False
+    """Whether to meet the processes that the cluster tells of: TPU pods, SLURM, Open MPI."""
+    devices: int | None = None
+    """Use so many devices, an equal number of each process; default all."""
+    fsdp: bool = False
+    """Cut parameters and optimizer state over the devices, rather than repeat them on each."""
 
 
 def _train(arguments: list[str]) -> int:
@@ -111,6 +121,7 @@ def _train(arguments: list[str]) -> int:
     launch = Launch(**{key: values.pop(key) for key in launch_settings if key in values})
     recipe = build(recipe_class, values)
     _join(launch)
+    devices = choose_devices(launch.devices)
     out = Path(launch.out).expanduser() if launch.out else default_folder(recipe)
     if launch.out is None and jax.process_count() > 1:
         raise UsageError("several processes need one run folder; name it with --out")
@@ -118,7 +129,8 @@ def _train(arguments: list[str]) -> int:
         check_folder(out, recipe)
         print(f"{out} holds this run, finished", file=sys.stderr)
     try:
-        run = fit(recipe, out)
+        with Peers(lambda event: f"{event}; {latest_in_words(out)}; {GO_ON}"):
+            run = fit(recipe, out, devices, fsdp=launch.fsdp)
     except KeyboardInterrupt:
         again = shlex.join(["flax-models", "train", name, *rest])
         again += "" if launch.out else f" --out {shlex.quote(str(out))}"
@@ -132,17 +144,25 @@ def _train(arguments: list[str]) -> int:
 def _join(launch: Launch) -> None:
     """Meet the other processes of this run, if it has several."""
     given = [launch.coordinator, launch.processes, launch.process]
-    if given == [None, None, None]:
+    if given == [None, None, None] and not launch.distributed:
         return
-    if None in given:
+    if launch.distributed and given != [None, None, None]:
+        raise UsageError("--distributed finds the others by itself; leave --coordinator out")
+    if None in given and not launch.distributed:
         raise UsageError("several processes need --coordinator, --processes and --process")
     # Gloo, which carries the data between CPUs, greets on file descriptor 1: results keep theirs
     sys.stdout.flush()
     sys.stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    jax.distributed.initialize(
-        launch.coordinator, launch.processes, launch.process, heartbeat_timeout_seconds=10
-    )
+    try:
+        jax.distributed.initialize(
+            launch.coordinator, launch.processes, launch.process, heartbeat_timeout_seconds=40
+        )
+    except ValueError as error:  # nothing was detected, or numbers that do not fit each other
+        raise UsageError(
+            f"cannot meet the other processes: {error} Name --coordinator HOST:PORT, "
+            "--processes N and --process I, below N"
+        ) from error
 
 
 def _print_results(folder: Path) -> None:
@@ -163,7 +183,7 @@ def _eval(arguments: list[str]) -> int:
     devices = jax.devices()[:1] if trained.exported else None  # it was lowered for one
     parallel = DataParallel(trained.recipe.batch_size, devices)
     loop = Loop(trained.task(splits), parallel)
-    measured = loop.evaluate(parallel.replicate(trained.variables), splits.test)
+    measured = loop.evaluate(parallel.place(trained.variables), splits.test)
     results = {f"test/{name}": value for name, value in measured.items()}
     print(json.dumps({"recipe": trained.recipe.name, **results, "data": splits.source}))
     return 0

@@ -18,6 +18,7 @@ from train.checkpoints import Checkpoints, latest_in_words
 from train.errors import RunError
 from train.log import RunLog
 from train.loop import Guard, Loop, Predictor
+from train.overfit import first_examples, unchanging
 from train.parallel import DataParallel
 from train.recipe import Recipe, Run, default_folder
 from train.report import Reporter
@@ -50,6 +51,7 @@ def fit(
     out: str | Path | None = None,
     devices: Sequence[jax.Device] | None = None,
     reporter: Reporter | None = None,
+    fsdp: bool = False,
 ) -> Run:
     """Train a recipe into a run folder, or go on with the run that is there.
 
@@ -60,6 +62,7 @@ def fit(
         out: the run folder; default a new one below ``runs``.
         devices: default all devices of all processes.
         reporter: where progress goes; default stderr.
+        fsdp: cut parameters and optimizer state over the devices; see ``DataParallel``.
 
     Raises:
         UsageError: settings or folder do not fit; nothing has been written then.
@@ -67,10 +70,14 @@ def fit(
         RunError: the run failed; its last good checkpoint is named.
     """
     # 1. Everything that can be wrong is found before anything is written
+    if recipe.overfit is not None:
+        recipe = unchanging(recipe)
     folder = default_folder(recipe) if out is None else Path(out).expanduser()
     check_folder(folder, recipe)
-    parallel = DataParallel(recipe.batch_size, devices, recipe.accumulate)
+    parallel = DataParallel(recipe.batch_size, devices, recipe.accumulate, fsdp)
     splits = recipe.load()
+    if recipe.overfit is not None:
+        splits = first_examples(splits, recipe.overfit)
     place = (parallel.process, parallel.processes)
     batches = Batches(splits.train, recipe.batch_size, recipe.seed, *place)
     task = recipe.training_task(splits)
@@ -105,7 +112,8 @@ def fit(
             predict=Predictor(task, variables),
         )
         if not finished:
-            conclusions = recipe.conclude(run)  # by every process: it may train further
+            # by every process, since it may train further; few examples bear no conclusion
+            conclusions = {} if recipe.overfit else recipe.conclude(run)
             if parallel.is_main:
                 _draw_and_summarize(run, loop, progress, conclusions)
     except OSError as error:
@@ -159,9 +167,10 @@ def _train(
             better = math.isfinite(score) and (
                 progress.best_score is None or score > progress.best_score
             )
-            if better and parallel.is_main:
-                variables = parallel.to_host(state.variables)
-                save_weights(folder, recipe, variables, splits.train["inputs"])
+            if better:
+                variables = parallel.to_host(state.variables)  # by every process: they may be cut
+                if parallel.is_main:
+                    save_weights(folder, recipe, variables, splits.train["inputs"])
             compiling = loop.compile_seconds - compiled_before
             progress = Progress(
                 step=span.stop,
@@ -186,7 +195,7 @@ def _test(
     recipe: Recipe, loop: Loop, splits: Splits, variables: PyTree, history: list[dict[str, float]]
 ) -> dict[str, float]:
     """Test metrics of the best weights, beside the validation metrics that chose them."""
-    measured = loop.evaluate(loop.parallel.replicate(variables), splits.test)
+    measured = loop.evaluate(loop.parallel.place(variables), splits.test)
     choose = max if recipe.higher_is_better else min
     best = choose(
         (line for line in history if math.isfinite(line[f"validation/{recipe.monitor}"])),
@@ -201,7 +210,8 @@ def _draw_and_summarize(
 ) -> None:
     """Figures first and ``summary.json`` last: a run with a summary is finished."""
     figures.learning_curves(run.history, run.figures / "learning_curves.png")
-    run.recipe.draw(run)
+    if not run.recipe.overfit:
+        run.recipe.draw(run)
     device = jax.devices()[0]
     summary = {
         "recipe": run.recipe.name,

@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
-from data import Batches, Examples, random_shift, standardise_digits
+from data import Batches, Examples, random_shift, read_ahead, standardise_digits
 from flax_models import MLP
 from train.classification import cross_entropy
-from train.loop import Guard, Loop
 from train.optimizers import Optimizer
-from train.parallel import DataParallel
 from train.steps import Sums, on_inputs
 from train.task import Supervised
 
@@ -51,9 +50,11 @@ class DigitJudge(nn.Module):
 
 
 def train_judge(digits: Examples, batch_size: int, seed: int, epochs: int = 20) -> PyTree:
-    """Variables of a ``DigitJudge`` that has learned digits: images and labels."""
-    parallel = DataParallel(batch_size)
-    batches = Batches(digits, batch_size, seed, parallel.process, parallel.processes)
+    """Variables of a ``DigitJudge`` that has learned digits: images and labels.
+
+    It is too small to be worth more than one device; each process trains the same one for itself.
+    """
+    batches = Batches(digits, batch_size, seed)
     steps = epochs * batches.batches_per_epoch
     optimizer, _ = Optimizer(learning_rate=2e-3, weight_decay=1e-4).build(steps)
     task = Supervised(
@@ -62,10 +63,11 @@ def train_judge(digits: Examples, batch_size: int, seed: int, epochs: int = 20) 
         optimizer=optimizer,
         augment=on_inputs(lambda key, images: random_shift(key, images, 1)),
     )
-    loop = Loop(task, parallel)
-    state = loop.init(seed, digits)
-    state, _ = loop.train(state, batches, range(steps), Guard(), lambda step, loss: None)
-    return parallel.to_host(state.variables)
+    state = jax.jit(task.init)(jax.random.PRNGKey(seed), batches[0])
+    train_step = jax.jit(task.train_step, donate_argnums=0)
+    for rows in read_ahead(batches, 0, steps):
+        state, _ = train_step(state, {**rows, "mask": np.ones(batch_size, np.float32)})
+    return jax.device_get(state.variables)
 
 
 def judged(judge: PyTree, images: np.ndarray) -> Int[np.ndarray, "N"]:

@@ -106,7 +106,7 @@ class Loop:
         self._eval_step: Callable[..., Any] | None = None
 
     def init(self, seed: int, examples: Examples) -> PyTree:
-        """The state before the first step, replicated over the devices."""
+        """The state before the first step, on the devices."""
         return self._timed(
             self.parallel.init, self.task.init, jax.random.PRNGKey(seed), _one(examples)
         )

@@ -17,10 +17,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(*arguments: object, **options) -> subprocess.Popen:
-    """``flax-models ARGUMENTS`` in a new process on one CPU device, or as many as ``devices``."""
+    """``flax-models ARGUMENTS`` in a new process on one CPU device, or as many as ``devices``.
+
+    ``extra`` adds to its environment.
+    """
     devices = options.pop("devices", 1)
     environment = {
         **os.environ,
+        **options.pop("extra", {}),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "PYTHONPATH": str(ROOT),
     }

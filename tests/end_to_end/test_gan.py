@@ -60,11 +60,11 @@ def test_an_exported_file_draws_the_same_digits(gan, tmp_path):
     assert done.stderr == f"error: {file}: {reason}\n"
 
 
-@pytest.mark.parametrize("seed", ["seven", "1.5", "²"])
+@pytest.mark.parametrize("seed", ["seven", "1.5", "²", 21 * "1"])
 def test_what_is_no_seed_is_named(gan, seed):
     done = run("predict", gan[0], seed)
     assert done.returncode == 2
-    assert done.stderr == f"error: {seed!r}: give seeds, whole numbers from 0 on, as 7\n"
+    assert done.stderr == f"error: {seed!r}: give seeds, whole numbers of 20 digits at most, as 7\n"
 
 
 @pytest.mark.parametrize(

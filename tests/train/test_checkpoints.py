@@ -106,7 +106,7 @@ def test_a_checkpoint_of_eight_devices_restores_on_one(tmp_path, lines):
     folder = tmp_path / "checkpoints"
     eight, one = DataParallel(8), DataParallel(8, jax.devices()[:1])
     with Checkpoints(folder, eight, lines.append) as checkpoints:
-        checkpoints.save(1, eight.replicate(state(1)), {}, 0.0)
+        checkpoints.save(1, eight.place(state(1)), {}, 0.0)
     with Checkpoints(folder, one, lines.append) as checkpoints:
         got, _ = checkpoints.restore(jax.eval_shape(state, 0))
     assert got["kernel"].sharding.device_set == set(jax.devices()[:1])

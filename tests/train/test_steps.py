@@ -303,7 +303,7 @@ def test_parts_on_eight_devices_and_under_shard_map_are_the_same():
     batch = make_batch(3, np.float32(np.arange(BATCH) % 5 > 0))
     parallel = DataParallel(BATCH, accumulate=2)
     compiled = parallel.compile(task.train_step, state, batch, donate=False)
-    after, _ = compiled(parallel.replicate(state), batch)
+    after, _ = compiled(parallel.place(state), batch)
     assert_close(jax.tree.map(jnp.subtract, state.params, after.params), whole, atol=1e-6)
     assert "all-to-all" not in compiled.as_text()  # each device keeps the rows that it has
 

@@ -9,16 +9,20 @@ from train.recipes.adding import Adding
 from train.recipes.autoencoder import AutoencoderPractice
 from train.recipes.boston import Boston
 from train.recipes.captcha import Captcha
+from train.recipes.cifar10 import Cifar10
 from train.recipes.gan import Gan
 from train.recipes.mnist import Mnist
 from train.recipes.mnist_rows import MnistRows
 from train.recipes.mnist_words import MnistWords
 from train.recipes.netflix import Netflix
+from train.recipes.resnet import ResNet
 from train.recipes.restore import Restore
 from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.recipes.translate import Translate
 from train.recipes.unet import Unet
+from train.recipes.vgg import Vgg
+from train.recipes.vit import Vit
 from train.settings import build
 
 RECIPES: dict[str, type[Recipe]] = {
@@ -27,6 +31,9 @@ RECIPES: dict[str, type[Recipe]] = {
         Sine,
         Boston,
         Mnist,
+        Cifar10,
+        Vgg,
+        ResNet,
         Netflix,
         Adding,
         MnistRows,
@@ -38,6 +45,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Restore,
         AutoencoderPractice,
         Gan,
+        Vit,
     )
 }
 

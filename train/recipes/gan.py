@@ -37,6 +37,8 @@ from train.recipe import Recipe, Run, column
 
 NOISE_OF_SAMPLES = 1000
 """Seed of the noise that samples are drawn from; the parts of the data have seeds from 0 on."""
+MOST_DIGITS = 20
+"""Of a seed, which becomes part of a file's name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,8 +178,10 @@ class Gan(Recipe):
     def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The digit that each seed's noise becomes, written as a PNG of 28 x 28."""
         for text in inputs:
-            if not text.isdecimal():
-                raise UsageError(f"{text!r}: give seeds, whole numbers from 0 on, as 7")
+            if not text.isdecimal() or len(text) > MOST_DIGITS:
+                raise UsageError(
+                    f"{text!r}: give seeds, whole numbers of {MOST_DIGITS} digits at most, as 7"
+                )
             found = predict(self.noise(int(text), 1))
             probabilities = found["probabilities"][0]
             file = predict.file(f"digit_{int(text)}.png")
