@@ -72,8 +72,7 @@ class Restore(PictureRecipe):
     monitor = "psnr"
     higher_is_better = True
 
-    epochs: int = 30
-    evaluate_every: int = 5
+    epochs: int = 8
     crop: int = 64
     sigma: float = 25.0
     """Deviation of the noise, of 255. What it makes darker than black or lighter than white is cut,
