@@ -34,7 +34,7 @@ from data.pictures import Picture, Pictures, even_light, load_pictures, read_pic
 from data.prices import load_prices, price_windows, read_closes
 from data.reviews import LABELS, load_reviews
 from data.sine import load_sine
-from data.splits import Examples, Splits, count
+from data.splits import Examples, Splits, count, rows
 from data.subwords import END, PADDING, Subwords
 from data.tables import read_table
 from data.tiles import cut_tiles, join_tiles, tile_corners
@@ -114,6 +114,7 @@ __all__ = [
     "read_picture",
     "read_table",
     "read_word",
+    "rows",
     "spell",
     "standardise_colours",
     "standardise_digits",

@@ -1,5 +1,7 @@
 """Small colour images of ten kinds of objects: computed shapes, or CIFAR-10."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -53,12 +55,18 @@ def class_names(source: str) -> tuple[str, ...]:
     return tuple(SHAPES) if source == "computed" else CIFAR10_CLASSES
 
 
-def of_classes(examples: Examples, classes: range) -> Examples:
-    """The examples of some consecutive classes, whose targets then begin at 0."""
+def of_classes(examples: Examples, classes: Sequence[int], most: int | None = None) -> Examples:
+    """The examples of some classes, which are numbered anew from 0 in their old order.
+
+    Args:
+        examples: ``inputs`` and ``targets``.
+        classes: rising.
+        most: examples of each class, the first ones; default all.
+    """
     targets = np.asarray(examples["targets"])
-    index = np.flatnonzero((targets >= classes.start) & (targets < classes.stop))
-    chosen = rows(examples, index)
-    return {**chosen, "targets": chosen["targets"] - classes.start}
+    index = np.sort(np.concatenate([np.flatnonzero(targets == one)[:most] for one in classes]))
+    renumbered = np.searchsorted(classes, targets[index]).astype(np.int32)
+    return {**rows(examples, index), "targets": renumbered}
 
 
 def standardise_colours(images: Array) -> Float[Array, "*shape"]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from flax_models.checks import check_choice, check_images, check_minimum_size
@@ -18,7 +19,7 @@ BLOCKS = {
     "16": (2, 2, 3, 3, 3),
     "19": (2, 2, 4, 4, 4),
 }
-WIDTHS = (64, 128, 256, 512, 512)
+MULTIPLES = (1, 2, 4, 8, 8)  # of the first block's width
 
 
 class VGG(nn.Module):
@@ -27,6 +28,8 @@ class VGG(nn.Module):
     images [batch, height >= 32, width >= 32, channels] -> logits [batch, num_classes].
     The features are averaged to `pooled_size`^2 pixels before the dense layers: 7 suits images of
     224, 1 those of 32. Dropout of `dropout_rate` follows both hidden dense layers while training.
+    Blocks have 1, 2, 4, 8 and 8 times `width` channels. With `frozen_features` no gradient reaches
+    the convolutions and their norms, which also keep to their running statistics in training.
     Parameters at the defaults: VGG-11 132,863,336; -13 133,047,848; -16 138,357,544;
     -19 143,667,240; with batch norm 132,868,840; 133,053,736; 138,365,992; 143,678,248.
     Raises ValueError for images of another rank, other channels than the variables', or too small,
@@ -39,6 +42,8 @@ class VGG(nn.Module):
     dropout_rate: float = 0.5
     hidden_features: int = 4096
     pooled_size: int = 7
+    width: int = 64
+    frozen_features: bool = False
     axis_name: str | None = None
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -49,14 +54,14 @@ class VGG(nn.Module):
     ) -> Float[Array, "batch classes"]:
         check_choice("depth", str(self.depth), tuple(BLOCKS))
         check_images(self, images, "features_0", "kernel")
-        check_minimum_size(images, 2 ** len(WIDTHS), "five halvings")
+        check_minimum_size(images, 2 ** len(MULTIPLES), "five halvings")
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = images
         index = 0  # of the layer within torchvision's `features`, which counts ReLU and pooling too
-        for convolutions, width in zip(BLOCKS[str(self.depth)], WIDTHS, strict=True):
+        for convolutions, multiple in zip(BLOCKS[str(self.depth)], MULTIPLES, strict=True):
             for _ in range(convolutions):
                 x = Conv(
-                    width,
+                    multiple * self.width,
                     padding=1,
                     kernel_init=kaiming_normal_fan_out,
                     name=f"features_{index}",
@@ -65,12 +70,14 @@ class VGG(nn.Module):
                 index += 1
                 if self.batch_norm:
                     norm = BatchNorm(axis_name=self.axis_name, name=f"features_{index}", **dtypes)
-                    x = norm(x, train)
+                    x = norm(x, train and not self.frozen_features)
                     index += 1
                 x = nn.relu(x)
                 index += 1
             x = max_pool(x, 2)
             index += 1
+        if self.frozen_features:
+            x = lax.stop_gradient(x)
         x = adaptive_avg_pool(x, (self.pooled_size, self.pooled_size))
         x = x.reshape(x.shape[0], -1)
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
@@ -84,7 +91,7 @@ class VGG(nn.Module):
 
     def torch_rules(self) -> dict[str, TorchRule]:
         """torchvision flattens channels first."""
-        return {"classifier_0": flattened_images(WIDTHS[-1])}
+        return {"classifier_0": flattened_images(MULTIPLES[-1] * self.width)}
 
 
 def vgg11(num_classes: int = 1000, batch_norm: bool = False, **options: Any) -> VGG:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from flax_models.attention import MultiHeadAttention
 from flax_models.checks import check_images, known_size
 from flax_models.layers import Conv
+from flax_models.pooling import at_least_float32
 
 # torchvision's: LeCun's variance for the patches, Xavier's for the rest.
 patch_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -52,7 +53,9 @@ class EncoderBlock(nn.Module):
                 **dtypes,
             )
             y = dense(y)
-            y = dropout(nn.gelu(y, approximate=False) if index == 0 else y)
+            if index == 0:
+                y = nn.gelu(at_least_float32(y), approximate=False).astype(y.dtype)
+            y = dropout(y)
         return x + y
 
 

@@ -18,6 +18,7 @@ from train.checkpoints import Checkpoints, latest_in_words
 from train.errors import RunError
 from train.log import RunLog
 from train.loop import Guard, Loop, Predictor
+from train.overfit import first_examples, unchanging
 from train.parallel import DataParallel
 from train.recipe import Recipe, Run, default_folder
 from train.report import Reporter
@@ -69,10 +70,14 @@ def fit(
         RunError: the run failed; its last good checkpoint is named.
     """
     # 1. Everything that can be wrong is found before anything is written
+    if recipe.overfit is not None:
+        recipe = unchanging(recipe)
     folder = default_folder(recipe) if out is None else Path(out).expanduser()
     check_folder(folder, recipe)
     parallel = DataParallel(recipe.batch_size, devices, recipe.accumulate, fsdp)
     splits = recipe.load()
+    if recipe.overfit is not None:
+        splits = first_examples(splits, recipe.overfit)
     place = (parallel.process, parallel.processes)
     batches = Batches(splits.train, recipe.batch_size, recipe.seed, *place)
     task = recipe.training_task(splits)
@@ -107,7 +112,8 @@ def fit(
             predict=Predictor(task, variables),
         )
         if not finished:
-            conclusions = recipe.conclude(run)  # by every process: it may train further
+            # by every process, since it may train further; few examples bear no conclusion
+            conclusions = {} if recipe.overfit else recipe.conclude(run)
             if parallel.is_main:
                 _draw_and_summarize(run, loop, progress, conclusions)
     except OSError as error:
@@ -204,7 +210,8 @@ def _draw_and_summarize(
 ) -> None:
     """Figures first and ``summary.json`` last: a run with a summary is finished."""
     figures.learning_curves(run.history, run.figures / "learning_curves.png")
-    run.recipe.draw(run)
+    if not run.recipe.overfit:
+        run.recipe.draw(run)
     device = jax.devices()[0]
     summary = {
         "recipe": run.recipe.name,

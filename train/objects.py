@@ -122,6 +122,10 @@ class ObjectRecipe(Recipe):
     def network(self, classes: int) -> nn.Module:
         """From standardised images [B, 32, 32, 3] to logits [B, classes]."""
 
+    def names(self) -> tuple[str, ...]:
+        """Of the classes, in the order of the targets."""
+        return class_names(self.source)
+
     def load(self) -> Splits:
         """1. Data: images uint8 [N, 32, 32, 3] and labels [N]."""
         return load_objects(self.source, self.data_dir, self.download)
@@ -129,7 +133,7 @@ class ObjectRecipe(Recipe):
     def task(self, splits: Splits | None) -> Task:
         """2. Model, objective and optimizer."""
         optimizer, schedule = self.optimizer.build(self.steps(splits))
-        classes = len(class_names(self.source))
+        classes = len(self.names())
         return Supervised(
             module=ObjectClassifier(self.network(classes)),
             loss=mixed_cross_entropy,
@@ -142,18 +146,18 @@ class ObjectRecipe(Recipe):
 
     def baseline(self, splits: Splits) -> dict[str, Any]:
         """3. A linear classifier by least squares on the pixels of images of half the size."""
-        names = class_names(self.source)
+        names = self.names()
         scores = least_squares(splits, half_size, lambda labels: np.eye(len(names))[labels])
         return {"test/accuracy": float(np.mean(scores.argmax(-1) == column(splits.test)))}
 
     def draw(self, run: Run) -> None:
         """4. What is taken for what, answers, the surest mistakes, the first layer's filters."""
-        draw_answers(run, class_names(self.source))
+        draw_answers(run, self.names())
         draw_filters(run)
 
     def answers(self, predict: Predictor, inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The most probable class of each image file, of any size."""
-        names = class_names(self.source)
+        names = self.names()
         for path in inputs:
             probabilities = predict(read_object(path)[None])[0]
             best = int(probabilities.argmax())
@@ -161,7 +165,7 @@ class ObjectRecipe(Recipe):
 
     def legend(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Of probabilities of classes."""
-        return {"how_to_read": HOW_TO_READ, "meaning": list(class_names(self.source))}
+        return {"how_to_read": HOW_TO_READ, "meaning": list(self.names())}
 
 
 def half_size(images: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ WHERE = {"where": True}
 
 LEAST = {
     **dict.fromkeys(("epochs", "batch_size", "evaluate_every", "patience", "width", "depth"), 1),
-    **dict.fromkeys(("embedding_size", "hidden_size", "beam_width", "accumulate"), 1),
+    **dict.fromkeys(("embedding_size", "hidden_size", "beam_width", "accumulate", "overfit"), 1),
     "shift": 0,
 }
 """Smallest values of fields that any practice, or several, have under these names."""
@@ -62,6 +62,8 @@ class Recipe(abc.ABC):
     """Parts in which a step takes its batch, one after another, to save memory."""
     ema: float | None = None
     """Decay of the moving average that is evaluated and saved; without it, the last weights are."""
+    overfit: int | None = None
+    """Train and validate on so many training examples, unchanged: can the network learn at all?"""
     source: str = "embedded"
     data_dir: str | None = dataclasses.field(default=None, metadata=WHERE)
     download: bool = dataclasses.field(default=False, metadata=WHERE)

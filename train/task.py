@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, PyTree
 
 from train.errors import UsageError
@@ -88,7 +89,8 @@ class Supervised(Task):
         metrics: further per-example figures by name, logged beside ``loss``.
         schedule: the optimizer's learning rate by step, for the log.
         augment: ``(key, batch) -> batch`` inside the training step; ``on_inputs`` makes one.
-        constants: variables that come from data rather than from ``module.init``, by collection.
+        constants: variables that come from elsewhere than ``module.init``, by collection and path:
+            statistics of the data, layers that were trained before.
         activation: from the module's outputs to predictions, as softmax.
         summary: from means to the metrics a person reads.
         axis_name: of the mapped axis under pmap; the module's batch norms need the same.
@@ -110,7 +112,8 @@ class Supervised(Task):
     def init(self, key: Array, batch: Batch) -> TrainState:
         """Variables from the module's initialisers and from ``constants``."""
         init_key, train_key = jax.random.split(key)
-        variables = {**self.module.init(init_key, batch["inputs"]), **self.constants}
+        drawn = flatten_dict(self.module.init(init_key, batch["inputs"]))
+        variables = unflatten_dict({**drawn, **flatten_dict(self.constants)})
         params = variables.pop("params")
         return TrainState(
             step=jnp.zeros((), jnp.int32),

@@ -40,6 +40,18 @@ def family(arch: str) -> tuple[type[nn.Module], Callable[..., tuple[Any, ...]]]:
     return FAMILIES[arch]
 
 
+def recognise(tensors: State) -> str | None:
+    """The name of the architecture that all of these tensors, and no others, belong to."""
+    for arch in FAMILIES:
+        try:
+            model, inputs = infer_model(arch, tensors)
+            models.from_torch(tensors, model, *inputs)
+        except ValueError:
+            continue
+        return arch
+    return None
+
+
 def _outputs(tensors: State, name: str) -> int:
     return tensors[f"{name}.weight"].shape[0]
 
@@ -77,11 +89,13 @@ def _cnn(arch: str, tensors: State, fields: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _vgg(arch: str, tensors: State, fields: dict[str, Any]) -> tuple[Any, ...]:
+    width = _outputs(tensors, "features.0")
     read = {
         "depth": int(arch.removeprefix("vgg")),
         "num_classes": _outputs(tensors, "classifier.6"),
         "hidden_features": _outputs(tensors, "classifier.0"),
-        "pooled_size": math.isqrt(_inputs(tensors, "classifier.0") // 512),
+        "pooled_size": math.isqrt(_inputs(tensors, "classifier.0") // (8 * width)),
+        "width": width,
         "batch_norm": "features.1.running_mean" in tensors,
     }
     return models.VGG(**{**read, **fields}), (1, 32, 32, _inputs(tensors, "features.0"))

@@ -32,7 +32,7 @@ def test_the_list_names_every_recipe():
     done = run("list")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        "sine", "boston", "mnist", "cifar10", "resnet", "netflix", "adding", "mnist-rows",
+        "sine", "boston", "mnist", "cifar10", "vgg", "resnet", "netflix", "adding", "mnist-rows",
         "mnist-words", "sentiment", "translate", "captcha", "unet", "restore", "autoencoder", "gan",
         "vit",
     ]  # fmt: skip

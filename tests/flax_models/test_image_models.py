@@ -295,3 +295,31 @@ def test_zero_init_makes_every_block_the_identity():
         for collection, trees in variables.items()
     }
     np.testing.assert_allclose(shallow.apply(kept, x), deep.apply(variables, x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [64, 8])
+def test_the_width_of_vgg_scales_every_block(width):
+    """3x3 kernels, biases and two numbers a norm: column A of the paper's table 1."""
+    widths = [width * multiple for multiple in (1, 2, 4, 4, 8, 8, 8, 8)]
+    features = sum(9 * i * o + 3 * o for i, o in zip([3, *widths], widths, strict=False))
+    dense = 8 * width * 256 + 256 + 257 * 256 + 257 * 10
+    model = VGG(11, 10, True, hidden_features=256, pooled_size=1, width=width)
+    assert parameters(model, 1, 32, 32, 3) == features + dense
+
+
+def test_frozen_features_get_no_gradient_and_keep_their_statistics():
+    model = VGG(11, 3, True, 0.0, hidden_features=8, pooled_size=1, width=2, frozen_features=True)
+    x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+    variables = random_variables(model, x.shape)
+
+    def loss(params):
+        variables_now = {**variables, "params": params}
+        outputs, changed = model.apply(variables_now, x, train=True, mutable=["batch_stats"])
+        return jnp.square(outputs).sum(), (outputs, changed)
+
+    gradients, (outputs, changed) = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    for module, leaves in gradients.items():
+        moves = any(np.any(leaf) for leaf in jax.tree.leaves(leaves))
+        assert moves == module.startswith("classifier"), module
+    jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], variables["batch_stats"])
+    np.testing.assert_allclose(outputs, jax.jit(model.apply)(variables, x), rtol=1e-5)

@@ -21,6 +21,7 @@ from train.recipes.sentiment import Sentiment
 from train.recipes.sine import Sine
 from train.recipes.translate import Translate
 from train.recipes.unet import Unet
+from train.recipes.vgg import Vgg
 from train.recipes.vit import Vit
 from train.settings import build
 
@@ -31,6 +32,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Boston,
         Mnist,
         Cifar10,
+        Vgg,
         ResNet,
         Netflix,
         Adding,

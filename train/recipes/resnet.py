@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, PyTree
 from matplotlib.figure import Figure
 
-from data import class_names
 from flax_models import CifarResNet, resnet18, resnet34, resnet50, resnet101, resnet152
 from train import figures
 from train.classification import cross_entropy
@@ -81,7 +80,7 @@ def draw_gradients(run: Run) -> None:
     """``gradients.png``: the norm of each convolution's gradient before the first step."""
     recipe = run.recipe
     assert isinstance(recipe, ResNet)
-    classes = len(class_names(recipe.source))
+    classes = len(recipe.names())
     batch = {name: column(run.splits.train, name)[:64] for name in ("inputs", "targets")}
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
