@@ -46,6 +46,20 @@ def test_each_seed_becomes_a_picture(gan):
     assert all(0.1 <= answer["probability"] <= 1 for answer in given)
 
 
+def test_an_exported_file_draws_the_same_digits(gan, tmp_path):
+    file = tmp_path / "digits.jax"
+    assert run("export", gan[0], file).returncode == 0
+    for one, other in zip(answers(file, "3", "4"), answers(gan[0], "3", "4"), strict=True):
+        ours, theirs = (np.asarray(Image.open(a.pop("image")), int) for a in (one, other))
+        assert np.abs(ours - theirs).max() <= 1  # rounded to a grey level
+        assert one.pop("probability") == pytest.approx(other.pop("probability"), rel=1e-4)
+        assert one == other
+    done = run("eval", file)
+    assert done.returncode == 2
+    reason = "holds the prediction alone, which no metric judges; name the run folder instead"
+    assert done.stderr == f"error: {file}: {reason}\n"
+
+
 @pytest.mark.parametrize("seed", ["seven", "1.5", "²", 21 * "1"])
 def test_what_is_no_seed_is_named(gan, seed):
     done = run("predict", gan[0], seed)
