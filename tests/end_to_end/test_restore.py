@@ -25,13 +25,14 @@ def test_noise_is_taken_out(restore):
     folder, done = restore
     assert_complete("restore", {"learning_curves", "restored"}, folder, done)
     result = summary(folder)
-    noisy = result["baseline"]["noisy/psnr"]
-    assert 20 < noisy < 23
-    assert result["baseline"]["test/psnr"] > noisy + 5
-    assert result["baseline"]["test/ssim"] > result["baseline"]["noisy/ssim"] + 0.2
-    for part in ("validation", "test"):
-        assert result["psnr"][part] > noisy + 5
-        assert result["ssim"][part] > result["baseline"]["noisy/ssim"] + 0.2
+    noisy, as_it_is, cut_undone = result["baseline"]["by_filter"].values()
+    assert 20 < noisy["psnr"] < 23
+    assert noisy["psnr"] + 5 < as_it_is["psnr"] < cut_undone["psnr"]
+    assert result["baseline"]["filter"].endswith(", cut undone")
+    for score, gained in {"psnr": 5, "ssim": 0.2}.items():
+        assert result["baseline"][f"test/{score}"] == cut_undone[score] > noisy[score] + gained
+        for part in ("validation", "test"):
+            assert result[score][part] > noisy[score] + gained
     assert result["data"] == "cells, 20 images"
 
 

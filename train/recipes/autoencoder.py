@@ -1,8 +1,16 @@
 """Digits through a code of a few numbers and back, by four kinds of autoencoder.
 
-flax-models train autoencoder
-flax-models train autoencoder --kind dense|convolutional|denoising|variational --latent 16
-flax-models train autoencoder --source tfds --data-dir DIR
+    flax-models train autoencoder
+    flax-models train autoencoder --kind dense|convolutional|denoising|variational --latent 16
+    flax-models train autoencoder --source tfds --data-dir DIR --epochs 15 --batch-size 256 \\
+        --learning-rate 2e-3
+
+Test error of a pixel, squared, where white is 1, of the dense kind; in brackets that of as many
+principal components. Embedded digits, mean of seeds 0, 1, 2: 16 numbers 0.0108 (0.0280), 32 numbers
+0.0081 (0.0178), in 2 to 8 minutes of training on two very busy CPU cores. All of MNIST, seed 0: 16
+numbers 0.0091 (0.0269), 32 numbers 0.0060 (0.0168), in 2 minutes. On validation, 32 numbers and 40
+epochs of batches of 128: squared error 0.0134, cross-entropy 0.0143; squared error without the
+shift 0.0170; with a learning rate of 4e-3 rather than 2e-3 0.0118, and by batches of 64 0.0104.
 """
 
 import dataclasses
@@ -77,7 +85,7 @@ class AutoencoderPractice(Recipe):
     name = "autoencoder"
     learns = "a code of a few numbers for an image, and the image from it"
     data = "5,000 embedded digits, or tfds mnist"
-    expected = "not measured yet"
+    expected = "test mse 0.0081, principal components 0.0178; minutes"
 
     epochs: int = 100
     batch_size: int = 64

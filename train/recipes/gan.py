@@ -51,9 +51,10 @@ class Gan(Recipe):
     expected = "not measured yet"
     monitor = "frechet_distance"
 
-    epochs: int = 100
+    epochs: int = 60
     batch_size: int = 64
     evaluate_every: int = 5
+    ema: float | None = 0.998
     width: int = 16
     """Channels of the largest maps of both networks; each halving of the sides doubles them."""
     noise_size: int = 100

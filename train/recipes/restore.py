@@ -1,7 +1,13 @@
 """Noise taken out of images, by a U-Net that predicts it.
 
-flax-models train restore
-flax-models train restore --source FOLDER_OR_ZIP
+    flax-models train restore
+    flax-models train restore --source FOLDER_OR_ZIP
+
+Simulated cells, 40 of test, noise of deviation 25 of 255, seed 0, by the first command in 11
+minutes on one CPU core that many shared (about 2 of its time): PSNR 37.7 dB and SSIM 0.949; noisy
+21.8 and 0.181. Of the plain filters validation chose non-local means: 31.7 dB as scikit-image has
+it, and 35.5 with our correction for noise that was cut at black and at white. Batch norm was
+dropped on validation: after 300 steps on patches of nuclei 32.0 dB with it, 37.7 without.
 """
 
 import dataclasses
@@ -30,7 +36,7 @@ from train import figures
 from train.errors import UsageError
 from train.loop import Predictor
 from train.recipe import Run
-from train.restoration import LEAST_ERROR, Filter, Grey, as_file, best_filter, psnr, ssim
+from train.restoration import LEAST_ERROR, Filter, Grey, as_file, best_filters, psnr, ssim
 from train.steps import Batch
 from train.task import Supervised, Task
 from train.whole_pictures import PictureRecipe, distinct_stems
@@ -67,13 +73,12 @@ class Restore(PictureRecipe):
     name = "restore"
     learns = "to take noise out of images, by a U-Net"
     data = "200 simulated images of cells, or a folder or zip of images"
-    expected = "not measured yet"
+    expected = "PSNR 37.7 dB, the best plain filter 35.5; 11 busy minutes"
     masks = False
     monitor = "psnr"
     higher_is_better = True
 
-    epochs: int = 15
-    evaluate_every: int = 3
+    epochs: int = 8
     crop: int = 64
     sigma: float = 25.0
     """Deviation of the noise, of 255. What it makes darker than black or lighter than white is cut,
@@ -134,23 +139,20 @@ class Restore(PictureRecipe):
         return {**batch, "inputs": jnp.clip(jnp.rint(noisy), 0, 255), "targets": clean}
 
     @functools.cached_property
-    def filter(self) -> tuple[str, Filter]:
-        """The best of the plain filters, and its name, chosen on some validation images."""
-        return best_filter(self.pairs(self.pictures.validation[:TO_CHOOSE_A_FILTER]), self.sigma)
+    def filters(self) -> dict[str, Filter]:
+        """Plain filters by name, chosen on some validation images; the best is the last."""
+        return best_filters(self.pairs(self.pictures.validation[:TO_CHOOSE_A_FILTER]), self.sigma)
 
     def baseline(self, splits: Splits) -> dict[str, Any]:
-        """3. The noisy images themselves, and the plain filter that validation chose."""
-        name, filter_ = self.filter
+        """3. The noisy images themselves, and the plain filters that validation chose."""
         pairs = self.pairs(self.pictures.test)
-        noisy = scores(pairs, [noisy for _, noisy in pairs])
-        filtered = scores(pairs, [as_file(filter_(noisy.astype(float))) for _, noisy in pairs])
-        return {
-            "test/psnr": filtered["psnr"],
-            "test/ssim": filtered["ssim"],
-            "filter": name,
-            "noisy/psnr": noisy["psnr"],
-            "noisy/ssim": noisy["ssim"],
+        measured = {"noisy": scores(pairs, [noisy for _, noisy in pairs])} | {
+            name: scores(pairs, [as_file(filter_(noisy.astype(float))) for _, noisy in pairs])
+            for name, filter_ in self.filters.items()
         }
+        best = list(measured)[-1]
+        chosen = {f"test/{score}": value for score, value in measured[best].items()}
+        return {**chosen, "filter": best, "by_filter": measured}
 
     def restored(self, predict: Predictor, noisy: Grey) -> Grey:
         """A grey picture of any size without its noise."""
@@ -172,7 +174,7 @@ class Restore(PictureRecipe):
 
     def draw(self, run: Run) -> None:
         """5. Parts of test images: clean, noisy, filtered and restored."""
-        name, filter_ = self.filter
+        name, filter_ = list(self.filters.items())[-1]
         pairs = self.pairs(self.pictures.test)[:4]
         figure = Figure(figsize=(10.5, 2.7 * len(pairs) + 0.5), layout="constrained")
         panels = figure.subplots(len(pairs), 4, squeeze=False)
