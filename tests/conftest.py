@@ -11,3 +11,10 @@ os.environ.setdefault("MPLBACKEND", "agg")
 user_cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache / "flax-models" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+import jax  # noqa: E402  (the settings above come first)
+
+if not hasattr(jax, "enable_x64"):  # JAX 0.7 has it under another name
+    from jax.experimental import enable_x64
+
+    jax.enable_x64 = enable_x64

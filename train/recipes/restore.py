@@ -1,7 +1,13 @@
 """Noise taken out of images, by a U-Net that predicts it.
 
-flax-models train restore
-flax-models train restore --source FOLDER_OR_ZIP
+    flax-models train restore
+    flax-models train restore --source FOLDER_OR_ZIP
+
+Simulated cells, 40 of test, noise of deviation 25 of 255, seed 0, by the first command in 11
+minutes on one CPU core that many shared (about 2 of its time): PSNR 37.7 dB and SSIM 0.949; noisy
+21.8 and 0.181. Of the plain filters validation chose non-local means: 31.7 dB as scikit-image has
+it, and 35.5 with our correction for noise that was cut at black and at white. Batch norm was
+dropped on validation: after 300 steps on patches of nuclei 32.0 dB with it, 37.7 without.
 """
 
 import dataclasses
@@ -67,7 +73,7 @@ class Restore(PictureRecipe):
     name = "restore"
     learns = "to take noise out of images, by a U-Net"
     data = "200 simulated images of cells, or a folder or zip of images"
-    expected = "not measured yet"
+    expected = "PSNR 37.7 dB, the best plain filter 35.5; 11 busy minutes"
     masks = False
     monitor = "psnr"
     higher_is_better = True

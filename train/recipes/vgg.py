@@ -8,6 +8,12 @@ Without ``--pretrained`` the network learns five of the ten classes. Then the ot
 from 10, 50 and 200 images of each class, twice: by a new network, and by one whose convolutions are
 those that the first five classes taught. With a file of torchvision's names, or a run's
 ``model.safetensors``, all ten classes are learned with its convolutions; the dense layers are new.
+
+The rate of transferred convolutions was chosen on validation: CIFAR-10 (encoded anew as JPEG),
+width 16, five classes from 1,000 images each in 8 epochs, then the others from 50 each in 300
+steps, seed 0, 20 to 40 seconds each on two busy CPU cores. From scratch 63.3 %; transferred 68.7 %
+at the full rate, 63.9 % at 0.3, 59.1 % at 0.1, and 55.5 % frozen. The whole practice has not been
+measured yet.
 """
 
 import dataclasses
