@@ -52,3 +52,10 @@ def test_no_address_of_a_registry_and_no_absolute_path_is_committed():
     files = [*SOURCES, *texts, ROOT / "Makefile", ROOT / ".ci" / "run"]
     for path in files:
         assert not found.search(path.read_text()), path
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest imports them by name, and two of one name cannot be collected together."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 50
+    assert sorted(set(names)) == sorted(names)
