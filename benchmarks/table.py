@@ -1,6 +1,7 @@
 """The tables of docs/performance.md, from results.jsonl: ``python -m benchmarks.table``.
 
-Of the newest day that has a control of the host's speed.
+Of the newest day that has a control of the host's speed, each row as it was measured last, beside
+the day before.
 """
 
 import json
@@ -9,18 +10,24 @@ from pathlib import Path
 ROWS = Path(__file__).with_name("results.jsonl")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- table: begin (python -m benchmarks.table writes this) -->", "<!-- table: end -->"
-HEADER = ["network", "mode", "ratio [quartiles]", "fastest PyTorch", "ms", "ours, ms", "plain Flax"]
+HEADER = [
+    "network", "mode", "ratio [quartiles]", "day before", "fastest PyTorch", "ms", "ours, ms",
+    "plain Flax",
+]  # fmt: skip
 
 
-def newest(rows: list[dict]) -> list[dict]:
-    """The rows of the newest run, in its order."""
+def by_day(rows: list[dict]) -> list[dict[tuple[str, str], dict]]:
+    """The rows of each day, oldest first, by network and mode; the last measured one counts."""
     controlled = [row for row in rows if "control_cpu_milliseconds" in row]
-    day = max(row["date"] for row in controlled)[:10]
-    return [row for row in controlled if row["date"].startswith(day)]
+    days = sorted({row["date"][:10] for row in controlled})
+    return [
+        {(row["name"], row["mode"]): row for row in controlled if row["date"].startswith(day)}
+        for day in days
+    ]
 
 
-def line(row: dict) -> list[str]:
-    """One row of the table."""
+def line(row: dict, before: dict | None) -> list[str]:
+    """One row of the table, with its ratio of the day before."""
     low, high = row["ratio_quartiles"]
     verdict = f"{row['ratio']:.2f} [{low:.2f}, {high:.2f}]"
     plain = f"{row['ratio_plain_flax']:.2f}" if "ratio_plain_flax" in row else ""
@@ -28,6 +35,7 @@ def line(row: dict) -> list[str]:
         row["name"],
         row["mode"],
         f"none: {row['no_verdict']}" if row["no_verdict"] else verdict,
+        f"{before['ratio']:.2f}" if before and not before["no_verdict"] else "",
         row["fastest_torch"].removeprefix("torch "),
         f"{row['milliseconds'][row['fastest_torch']]:.3g}",
         f"{row['milliseconds']['ours']:.3g}",
@@ -45,14 +53,15 @@ def starts(row: dict) -> list[str]:
 
 def table() -> str:
     """Both tables in Markdown."""
-    rows = newest([json.loads(text) for text in ROWS.read_text().splitlines()])
+    *_, before, newest = by_day([json.loads(text) for text in ROWS.read_text().splitlines()])
+    rows = list(newest.values())
     of_starts = ["network"]
     for name in ("first", "second", "torch"):
         of_starts += [f"{name}, s", f"{name}, MiB"]
     return "\n\n".join(
         "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *lines])
         for head, lines in (
-            (HEADER, list(map(line, rows))),
+            (HEADER, [line(row, before.get(key)) for key, row in newest.items()]),
             (of_starts, [starts(row) for row in rows if "starts" in row]),
         )
     )

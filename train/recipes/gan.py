@@ -1,8 +1,15 @@
 """Handwritten digits from noise, by a DCGAN.
 
-flax-models train gan
-flax-models train gan --spectral-norm true
-flax-models train gan --source tfds --data-dir DIR
+    flax-models train gan
+    flax-models train gan --spectral-norm true
+    flax-models train gan --source tfds --data-dir DIR
+
+Embedded digits, seeds 0, 1, 2: the Fréchet distance on test is 19, 28 and 25, that of uniform noise
+543, 610 and 621, that of as many training digits 7, 8 and 9. Each of the ten digits has 5 % or more
+of 1,000 samples, by a classifier that must name one; to the eye a good part of them are no digit.
+Training took 20 to 23 minutes on two CPU cores that 15 processes shared, a tenth of them each. On
+validation, seed 0, after 30 epochs: 35 by the moving average with 0.998, 36 with 0.99, 42 without,
+whose distance went up and down. Spectral norm and all of MNIST were not measured.
 """
 
 import dataclasses
@@ -48,7 +55,7 @@ class Gan(Recipe):
     name = "gan"
     learns = "to draw digits, by a generator against a discriminator (DCGAN)"
     data = "5,000 embedded digits, or tfds mnist"
-    expected = "not measured yet"
+    expected = "Fréchet distance 24, of noise 591; 20 minutes on a busy host"
     monitor = "frechet_distance"
 
     epochs: int = 60
