@@ -22,7 +22,7 @@ def execute(tmp_path, monkeypatch):
     def run(name):
         notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
         place = {"metadata": {"path": str(tmp_path)}}
-        NotebookClient(notebook, timeout=300, resources=place).execute()
+        NotebookClient(notebook, timeout=500, resources=place).execute()
         return [
             output.get("text", "") + output.get("data", {}).get("text/plain", "")
             for cell in notebook.cells
