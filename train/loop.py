@@ -16,11 +16,7 @@ from train.steps import Sums
 from train.task import Task, Weights
 
 STEPS_BETWEEN_LOOKS = 50
-"""The host waits for the device this often, to show the loss and to notice a failing run.
-
-Evaluation waits as often: with hundreds of steps under way at once, virtual devices, which share
-the threads of a CPU, may wait for each other for ever.
-"""
+"""The host waits for the device this often, to show the loss and to notice a failing run."""
 
 BAD_STEPS_TO_STOP = 10
 """So many bad steps in a row end a run; fewer are passed over."""
@@ -144,7 +140,7 @@ class Loop:
                     self.parallel.compile, self.task.train_step, state, batch, donate=True
                 )
             state, sums = self._train_step(state, batch)
-            pending.append(sums)
+            pending.append(self.parallel.settled(sums))
             if (step + 1) % STEPS_BETWEEN_LOOKS == 0 or step + 1 == span.stop:
                 seen: list[Sums] = jax.device_get(pending)
                 for seen_step, seen_sums in enumerate(seen, start=step + 1 - len(seen)):
@@ -164,7 +160,7 @@ class Loop:
                 self._eval_step = self._timed(
                     self.parallel.compile, self.task.eval_step, weights, batch, donate=False
                 )
-            pending.append(self._eval_step(weights, batch))
+            pending.append(self.parallel.settled(self._eval_step(weights, batch)))
             if len(pending) == STEPS_BETWEEN_LOOKS:
                 totals.add(jax.device_get(pending))
                 pending = []

@@ -98,6 +98,15 @@ class DataParallel:
         """Whether this process writes the logs, figures and weights."""
         return self.process == 0
 
+    def settled(self, sums: PyTree) -> PyTree:
+        """The results of a step, waited for on virtual devices.
+
+        They share the threads of a CPU: with several steps under way at once one may wait for the
+        others for ever.
+        """
+        is_virtual = self.mesh.size > 1 and self.mesh.devices.flat[0].platform == "cpu"
+        return jax.block_until_ready(sums) if is_virtual else sums
+
     def layout(self, tree: PyTree) -> PyTree:
         """For each array or shape of a state how it lies on the devices."""
         return jax.tree.map(self._layout_of, tree)

@@ -12,8 +12,11 @@ those that the first five classes taught. With a file of torchvision's names, or
 The rate of transferred convolutions was chosen on validation: CIFAR-10 (encoded anew as JPEG),
 width 16, five classes from 1,000 images each in 8 epochs, then the others from 50 each in 300
 steps, seed 0, 20 to 40 seconds each on two busy CPU cores. From scratch 63.3 %; transferred 68.7 %
-at the full rate, 63.9 % at 0.3, 59.1 % at 0.1, and 55.5 % frozen. The whole practice has not been
-measured yet.
+at the full rate, 63.9 % at 0.3, 59.1 % at 0.1, and 55.5 % frozen.
+
+The second command with ``--width 16 --epochs 10``, seed 0: test accuracy 81.26 % of the first five
+classes in 9 minutes on two busy CPU cores (least squares 54.5 %). Of the other five, from 10, 50
+and 200 images each: 61.4, 75.7 and 78.8 % transferred, 52.0, 65.2 and 66.7 % from scratch.
 """
 
 import dataclasses
@@ -49,7 +52,7 @@ class Vgg(ObjectRecipe):
 
     name = "vgg"
     learns = "objects in colour images, by a VGG; transfer to other classes"
-    expected = "not yet measured"
+    expected = "tfds, width 16: from 50 images a class 0.757 transferred, 0.652 from scratch"
 
     epochs: int = 10
     depth: int = 11
