@@ -1,4 +1,4 @@
-"""What reading costs: ``python -m benchmarks.pipeline [--data-dir DIR]``.
+"""What reading costs: ``python -m benchmarks.pipeline [RECIPE...]``.
 
 Examples a second of whole training, of its steps on one batch that stays in memory, and of those
 without augmentation, in turns. The difference of the first two is the cost of the input pipeline,

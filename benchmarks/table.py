@@ -17,13 +17,16 @@ HEADER = [
 
 
 def by_day(rows: list[dict]) -> list[dict[tuple[str, str], dict]]:
-    """The rows of each day, oldest first, by network and mode; the last measured one counts."""
-    controlled = [row for row in rows if "control_cpu_milliseconds" in row]
-    days = sorted({row["date"][:10] for row in controlled})
-    return [
-        {(row["name"], row["mode"]): row for row in controlled if row["date"].startswith(day)}
-        for day in days
-    ]
+    """The rows of each day, oldest first, by network and mode.
+
+    The one measured last counts; what only an earlier one measured, as starts, is kept.
+    """
+    days: dict[str, dict[tuple[str, str], dict]] = {}
+    for row in rows:
+        if "control_cpu_milliseconds" in row:
+            day, key = days.setdefault(row["date"][:10], {}), (row["name"], row["mode"])
+            day[key] = {**day.get(key, {}), **row}
+    return [days[day] for day in sorted(days)]
 
 
 def line(row: dict, before: dict | None) -> list[str]:

@@ -211,7 +211,6 @@ def draw_filters(run: Run) -> None:
 
 
 def first_kernel(params: Mapping[str, Any]) -> Array:
-    """The only convolution's kernel that sees three channels."""
-    kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4 and leaf.shape[2] == 3]
-    (kernel,) = kernels
-    return kernel
+    """The first convolution's kernel by name; it sees three channels, and others might."""
+    kernels = (leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4 and leaf.shape[2] == 3)
+    return next(kernels)

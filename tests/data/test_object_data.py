@@ -28,7 +28,7 @@ def test_the_same_shapes_are_drawn_every_time_and_other_ones_for_each_part(split
 
 
 def test_a_shape_can_be_seen():
-    """Inside and outside differ by a colour wherever the shape lies: a disc of class 0."""
+    """It covers a part of the image, and stands out from its ground."""
     down, right = np.mgrid[-1:1:9j, -1:1:9j]
     areas = {name: shape(right, down).mean() for name, shape in SHAPES.items()}
     assert all(0.05 < area < 0.8 for area in areas.values()), areas

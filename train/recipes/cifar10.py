@@ -6,8 +6,12 @@
 A block is [conv, ReLU, conv, ReLU, max pooling]. Training images are shifted and turned left to
 right at random. Without ``--source`` the images are computed shapes; CIFAR-10 comes by tfds.
 
+Computed shapes, the first command, seed 0: test accuracy 91.8 % in 109 seconds on two CPU cores, of
+which a test run had its share; a linear classifier has 19.3 %.
+
 CIFAR-10 (encoded anew as JPEG), the second command, seed 0: test accuracy 81.47 %, validation
-82.58 %, in 44 minutes on two cores with much other work on them. A linear classifier has 36.1 %.
+82.58 %, in 44 minutes on two cores with much other work on them. A linear classifier of
+all pixels has 36.1 %.
 """
 
 import dataclasses
@@ -25,7 +29,7 @@ class Cifar10(ObjectRecipe):
 
     name = "cifar10"
     learns = "objects in colour images, by a CNN of three blocks"
-    expected = "tfds, 18 epochs: test accuracy 0.815, 44 busy minutes"
+    expected = "test accuracy 0.918, 2 minutes; with tfds, 18 epochs 0.815, 44 busy minutes"
 
     epochs: int = 15
     widths: tuple[int, ...] = (32, 64, 128)

@@ -9,6 +9,7 @@ section 4.2); 18, 34, 50, 101 and 152 those for ImageNet with a first layer for 
 """
 
 import dataclasses
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -38,8 +39,8 @@ class ResNet(ObjectRecipe):
 
     epochs: int = 15
     depth: int = 20
-    shortcut: str = "padding"
-    """How a block that widens passes its input: ``padding`` (option A) or ``projection`` (B)."""
+    shortcut: Literal["padding", "projection", "none"] = "padding"
+    """Option A or B of the paper where a block widens, or no block with a skip; depths 6n + 2."""
     remat: bool = False
     """Whether to compute a block's insides twice instead of keeping them, for depths 6n + 2."""
     depth_of_gradients: int = 56
