@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import pickle
 import random
 import string
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,3 +58,7 @@ def draw_captcha_as_png(seed: str) -> tuple[str, bytes]:
     file = io.BytesIO()
     image.convert("L").save(file, format="png")
     return text, file.getvalue()
+
+
+if __name__ == "__main__":  # seeds from stdin, one a line; to stdout what they draw, pickled
+    pickle.dump(list(map(draw_captcha_as_png, sys.stdin.read().splitlines())), sys.stdout.buffer)

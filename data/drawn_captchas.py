@@ -1,9 +1,11 @@
 """The TFDS data set of drawn captchas: prepared once, read by ``load_prepared`` like any other."""
 
 import concurrent.futures
-import multiprocessing
 import os
-from collections.abc import Iterator
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ MOST_FOR_VALIDATION, MOST_FOR_TEST = 1000, 2000
 
 WORTH_PROCESSES = 1000
 """One core draws so many in the seconds that a process takes to start."""
+
+PART = 4000
+"""So many are drawn by a process, and held in memory until they are written."""
 
 
 class DrawnCaptchas(tfds.core.GeneratorBasedBuilder):
@@ -60,9 +65,23 @@ def draw_split(split: str, count: int) -> Iterator[tuple[str, bytes]]:
     if count < WORTH_PROCESSES:
         yield from map(draw_captcha_as_png, seeds)
         return
-    spawn = multiprocessing.get_context("spawn")  # a fork would copy JAX's threads, and may hang
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
-        yield from pool.map(draw_captcha_as_png, seeds, chunksize=64)
+    parts = [seeds[start : start + PART] for start in range(0, count, PART)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for drawn in pool.map(_draw_elsewhere, parts):
+            yield from drawn
+
+
+def _draw_elsewhere(seeds: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Drawn in a new process.
+
+    Not by multiprocessing: a fork would copy JAX's threads, and may hang; a spawn would run the
+    user's script again, unless that is guarded by ``if __name__ == "__main__"``.
+    """
+    command = [sys.executable, "-m", "data.captcha_drawing"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    text = "\n".join(seeds).encode()
+    done = subprocess.run(command, input=text, env=environment, stdout=subprocess.PIPE, check=True)
+    return pickle.loads(done.stdout)
 
 
 def prepare_drawn_captchas(images: int, root: Path) -> None:

@@ -1,4 +1,7 @@
 import itertools
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -125,11 +128,25 @@ def test_a_character_that_no_training_image_has(folder):
         load(folder)
 
 
-def test_all_cores_draw_the_same_as_one():
+def test_all_cores_draw_the_same_as_one(monkeypatch):
+    monkeypatch.setattr(drawn_captchas, "PART", 400)
     by_processes = list(drawn_captchas.draw_split("a split", drawn_captchas.WORTH_PROCESSES))
     assert len(by_processes) == drawn_captchas.WORTH_PROCESSES
     for number in range(0, drawn_captchas.WORTH_PROCESSES, 97):
         assert by_processes[number] == draw_captcha_as_png(f"a split {number}")
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path):
+    """Drawing starts processes, which must not run the user's script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from data import drawn_captchas\n"
+        "print(sum(1 for _ in drawn_captchas.draw_split('a split', 1001)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1001\n", "")
 
 
 def test_no_folder_no_images_and_too_few(folder, tmp_path):

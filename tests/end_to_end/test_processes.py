@@ -19,14 +19,14 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def start_several(count, folder, *options):
-    """Processes with eight virtual devices together."""
+def start_several(count, folder, *options, each=None):
+    """Processes with ``each`` virtual devices, by default with eight together."""
     coordinator = f"127.0.0.1:{free_port()}"
     return [
         start(
             "train", "mnist", "--out", folder, *options,
             f"--coordinator={coordinator}", f"--processes={count}", f"--process={process}",
-            devices=8 // count,
+            devices=each or 8 // count,
         )
         for process in range(count)
     ]  # fmt: skip
@@ -74,6 +74,16 @@ def test_several_processes_give_the_same_run(count, options, reference, tmp_path
     assert "test/accuracy" in main[1]
     assert {out for _, out, _ in others} == {""}  # one process writes the results
     assert "8 x cpu" in main[2]
+    assert_same(tmp_path / "run", reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("each", [1, 2, 4, 8])
+def test_any_number_of_processes_and_devices_gives_the_same_run(count, each, reference, tmp_path):
+    ends = ends_of(start_several(count, tmp_path / "run", *OPTIONS, each=each))
+    assert {code for code, _, _ in ends} == {0}, ends
+    assert f"{count * each} x cpu" in ends[0][2]
     assert_same(tmp_path / "run", reference)
 
 

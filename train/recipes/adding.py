@@ -52,10 +52,12 @@ class FreshAdditions(Supervised):
     """``Supervised`` on sequences that each training step draws for itself.
 
     Args:
+        fresh: whether to draw them; if not, the batch's own are learned.
         remember: steps for which the gates remember before training, by ``chrono_init``; if none,
             they start as the layer draws them.
     """
 
+    fresh: bool = True
     remember: int | None = None
 
     def init(self, key: Array, batch: Batch) -> TrainState:
@@ -70,6 +72,8 @@ class FreshAdditions(Supervised):
 
     def train_step(self, state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         """As ``Supervised``, on rows that no step saw before instead of the batch's blank ones."""
+        if not self.fresh:
+            return super().train_step(state, batch)
         key = jax.random.fold_in(state.key, state.step)  # nothing else in the step is random
         if self.axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
@@ -114,7 +118,9 @@ class Adding(Recipe):
         """1. Data: numbers and marks, and the sum of the two numbers that are marked."""
         if self.source != "computed":
             raise UsageError(f"source {self.source!r}: sums are computed; leave --source out")
-        return load_adding(self.length, STEPS_PER_EPOCH * self.batch_size)
+        parts = load_adding(self.length, STEPS_PER_EPOCH * self.batch_size)
+        # rows of train are blank, which is nothing to learn by heart
+        return parts._replace(train=parts.validation) if self.overfit else parts
 
     def task(self, splits: Splits | None) -> Task:
         """2. Model, objective and optimizer: the squared error of the sum."""
@@ -124,6 +130,7 @@ class Adding(Recipe):
             loss=lambda sums, batch: (sums - batch["targets"])[:, 0] ** 2,
             optimizer=optimizer,
             schedule=schedule,
+            fresh=self.overfit is None,
             remember=max(3, self.length) if self.chrono else None,
         )
 
