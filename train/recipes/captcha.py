@@ -12,7 +12,7 @@ first command in 24.5 minutes on two CPU cores with other work on them. The seco
 
 780 real captchas of 5 characters (captcha_images_v2), 585 of them for training, by the last
 command: exact match on the 117 of test 99.15 % with each of the seeds 0 to 4, all of which read
-``wgnwp`` as ``wgmwp``, as an eye does too; 8 to 13 minutes on one CPU core with other work on it.
+``wgnwp`` as ``wgmwp``, as an eye does too; 8 to 17 minutes on one CPU core with other work on it.
 With ``--epochs 40``, before: 98.97 % in the mean, 98.29 % the worst. Validation chose 90, by its
 mean loss: 0.034 after 40, 0.004 after 90.
 """

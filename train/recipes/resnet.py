@@ -5,7 +5,14 @@
 
 Depths 6n + 2 (20, 32, 44, 56, 110, 1202) are the paper's networks for CIFAR-10 (He et al. 2015,
 section 4.2); 18, 34, 50, 101 and 152 those for ImageNet with a first layer for small images.
-``gradients.png`` is the course's point: with skips the gradient reaches the first layers.
+
+CIFAR-10, here encoded anew as JPEG, depth 20, seed 0: test accuracy 84.95 % (validation 85.86 %) by
+the second command in 71 minutes on one CPU core that others used too, 48 minutes of its time. The
+paper has 91.25 % after 64,000 steps, 12 times as many.
+
+``gradients.png`` is the course's point. Of 56 layers before their first step: without skips the
+gradient's norm grows 60 times on its way from the last convolution to the first (batch norm keeps
+it from vanishing and makes it explode: Yang et al. 2019), with skips 4 times.
 """
 
 import dataclasses
@@ -35,7 +42,7 @@ class ResNet(ObjectRecipe):
 
     name = "resnet"
     learns = "objects in colour images, by a ResNet of any depth"
-    expected = "not yet measured"
+    expected = "with tfds, 20 layers, test accuracy 0.850, 48 minutes of one core"
 
     epochs: int = 15
     depth: int = 20
