@@ -73,10 +73,11 @@ def confusion_matrix(
 def image_grid(
     images: np.ndarray, titles: Sequence[str], path: Path, heading: str, columns: int = 8
 ) -> None:
-    """Images [N, H, W, 1 or 3] in rows, each under its title."""
+    """Images [N, H, W, 1 or 3] in rows, each under its title of one or more lines."""
     number_of_rows = -(-len(images) // columns)
     width = 10.4 / columns
-    height = width * images.shape[1] / images.shape[2] + 0.3  # with its title
+    lines = 1 + max((title.count("\n") for title in titles), default=0)
+    height = width * images.shape[1] / images.shape[2] + 0.15 + 0.15 * lines
     figure = Figure(figsize=(10.4, height * number_of_rows + 0.5), layout="constrained")
     figure.suptitle(heading)
     panels = figure.subplots(number_of_rows, columns, squeeze=False).ravel()
@@ -113,7 +114,7 @@ def surest_mistakes(
     surest = wrong[np.argsort(-confidence[wrong])][:24]
     image_grid(
         images[surest],
-        [f"{truth[i]} as {predicted[i]} ({confidence[i]:.0%})" for i in surest],
+        [f"{truth[i]} as\n{predicted[i]} ({confidence[i]:.0%})" for i in surest],
         path,
         heading="The most confident mistakes: truth, prediction, probability",
     )

@@ -1,10 +1,14 @@
 """Ten kinds of objects by a small Vision Transformer.
 
     flax-models train vit
-    flax-models train vit --source tfds --data-dir DIR
+    flax-models train vit --source tfds --data-dir DIR --epochs 10 --batch-size 64
+
+CIFAR-10, here encoded anew as JPEG, seed 0: test accuracy 68.87 % (validation 68.70 %) by the second
+command in 63 minutes on one CPU core.
 
 Patches of 4 x 4 pixels are its tokens. Transformers need more data than convolutional networks, or
-more changes of the data they have: training images are shifted, turned, mixed with others.
+more changes of the data they have: training images are shifted and flipped, and mixed with others
+where ``--augmentation.mixup`` or ``--augmentation.cutmix`` say how strongly.
 """
 
 import dataclasses
@@ -23,7 +27,7 @@ class Vit(ObjectRecipe):
 
     name = "vit"
     learns = "objects in colour images, by a Vision Transformer"
-    expected = "not yet measured"
+    expected = "with tfds, 10 epochs by 64, test accuracy 0.689, 63 minutes of one core"
 
     epochs: int = 20
     patch: int = 4
