@@ -3,8 +3,8 @@
     flax-models train vit
     flax-models train vit --source tfds --data-dir DIR --epochs 10 --batch-size 64
 
-CIFAR-10, here encoded anew as JPEG, seed 0: test accuracy 68.87 % (validation 68.70 %) by the second
-command in 63 minutes on one CPU core.
+CIFAR-10, here encoded anew as JPEG, seed 0: test accuracy 68.87 % (validation 68.70 %) by the
+second command in 63 minutes on one CPU core.
 
 Patches of 4 x 4 pixels are its tokens. Transformers need more data than convolutional networks, or
 more changes of the data they have: training images are shifted and flipped, and mixed with others
