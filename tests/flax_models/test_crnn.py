@@ -45,6 +45,7 @@ def test_image_widths_stop_the_recurrent_layers(variables):
     np.testing.assert_allclose(logits[1, 2:], jnp.broadcast_to(bias, (3, 5)), atol=1e-6)
 
 
+@pytest.mark.usefixtures("bfloat16_loops")
 def test_bfloat16_stays_close_and_its_loss_is_float32(variables):
     images, labels = random(2, 16, 20, 1), np.array([[1, 2], [3, 3]])
     exact = jax.jit(SMALL.apply)(variables, images)

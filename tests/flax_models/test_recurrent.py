@@ -155,6 +155,7 @@ def test_dropout_only_between_layers(cell):
     assert jnp.abs(still - dropped).max() > 1e-2
 
 
+@pytest.mark.usefixtures("bfloat16_loops")
 @pytest.mark.parametrize("cell", CELLS)
 def test_bfloat16_stays_close_with_a_float32_carry(cell):
     x = random(3, 40, 6)

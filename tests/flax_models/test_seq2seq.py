@@ -107,6 +107,7 @@ def test_beam_of_one_is_greedy_and_length_penalty_reorders(variables):
     np.testing.assert_allclose(jnp.sort(long.log_probs), jnp.sort(plain.log_probs), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("bfloat16_loops")
 def test_dropout_and_bfloat16(variables):
     target = np.array([[3, 0, 2], [1, 1, 2]])
     exact, _ = FORCED(variables, SOURCE, target, LENGTHS)
