@@ -23,7 +23,11 @@ PRACTICES = {
     "vgg": ("loss", 0.05, {"epochs": 120, "width": 8}),
     "vit": ("loss", 0.05, {"epochs": 400, "features": 32, "depth": 2}),
     "autoencoder": ("mse", 0.001, {"epochs": 600}),
-    "unet": ("loss", 0.1, {"epochs": 500, "width": 8, "depth": 2, "crop": 64}),
+    "unet": (
+        "loss",
+        0.1,
+        {"epochs": 400, "width": 8, "depth": 3, "crop": 64, "ema": None, "learning_rate": 2e-2},
+    ),
 }
 """What ends near zero, how near, and settings that make it quick."""
 
