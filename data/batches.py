@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-import grain
 import numpy as np
 
 from data.errors import DataError
 from data.splits import Examples, count, rows
 
 
-class Batches(grain.sources.RandomAccessDataSource):
+class Batches:
     """Element ``k`` is the ``k``-th training batch of an endless pass over in-memory arrays.
 
     Each epoch is a fresh permutation drawn from (seed, epoch); a remainder that fills no batch is
@@ -59,6 +58,8 @@ class Batches(grain.sources.RandomAccessDataSource):
 
 def read_ahead(batches: Batches, start: int, stop: int) -> Iterator[Examples]:
     """Batches ``start`` to ``stop``, gathered by Grain's threads while the device computes."""
+    import grain  # late: on import it may warn, before a program has set what it logs
+
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
     return iter(grain.MapDataset.source(batches)[start:stop].to_iter_dataset(options))
 
