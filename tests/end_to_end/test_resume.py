@@ -135,7 +135,7 @@ def test_ctrl_c_names_the_last_checkpoint_and_how_to_go_on(unbroken, tmp_path):
     folder = tmp_path / "interrupted"
     process = start("train", "mnist", "--out", folder, *OPTIONS)
     lines = iter(process.stderr)
-    while not next(lines).startswith("step 60 "):
+    while not next(lines).startswith("step 40 "):
         pass
     process.send_signal(signal.SIGINT)
     rest = list(lines)
