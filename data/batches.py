@@ -56,12 +56,22 @@ class Batches:
         return f"Batches({count(self.examples)} examples by {self.batch_size}, seed {self.seed})"
 
 
+READ_TOGETHER = 2**20
+"""Bytes that a reading thread gathers at once: to hand over each small batch by itself costs more
+than to gather it."""
+
+
 def read_ahead(batches: Batches, start: int, stop: int) -> Iterator[Examples]:
     """Batches ``start`` to ``stop``, gathered by Grain's threads while the device computes."""
     import grain  # late: on import it may warn, before a program has set what it logs
 
+    size = sum(array.nbytes for array in batches[start].values()) if start < stop else 1
+    together = max(1, READ_TOGETHER // size)
+    spans = [range(k, min(k + together, stop)) for k in range(start, stop, together)]
+    groups = grain.MapDataset.source(spans).map(lambda span: [batches[k] for k in span])
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
-    return iter(grain.MapDataset.source(batches)[start:stop].to_iter_dataset(options))
+    for group in groups.to_iter_dataset(options):
+        yield from group
 
 
 def in_order(

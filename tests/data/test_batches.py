@@ -33,11 +33,15 @@ def test_any_batch_can_be_read_first():
     assert all((one[k]["targets"] == last_first[k]).all() for k in range(24))
 
 
-def test_reading_ahead_starts_and_stops_where_asked():
+@pytest.mark.parametrize("together", [1, 5, 24, 1000])
+def test_reading_ahead_starts_and_stops_where_asked(together, monkeypatch):
     batches = Batches(numbered(64), 8, seed=3)
+    size = sum(array.nbytes for array in batches[0].values())
+    monkeypatch.setattr("data.batches.READ_TOGETHER", together * size)
     read = [batch["targets"] for batch in read_ahead(batches, 5, 29)]
     assert len(read) == 24
     assert all((got == batches[k]["targets"]).all() for k, got in enumerate(read, start=5))
+    assert not list(read_ahead(batches, 5, 5))
 
 
 @pytest.mark.parametrize("processes", [2, 4])
