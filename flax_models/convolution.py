@@ -48,13 +48,19 @@ def convolve_directly(
     padding: int,
 ) -> Float[Array, "batch out_height out_width features"]:
     """XLA's own convolution."""
-    return lax.conv_general_dilated(
+    outputs = lax.conv_general_dilated(
         images,
         kernel,
         window_strides=stride,
         padding=((padding, padding), (padding, padding)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+    if kernel.dtype == jnp.bfloat16:
+        # XLA:CPU of jax 0.12 draws a chain of them into one fusion that gives NaN
+        outputs = lax.platform_dependent(
+            outputs, cpu=lax.optimization_barrier, default=lambda outputs: outputs
+        )
+    return outputs
 
 
 def _is_wide(images: Array, kernel: Array) -> bool:
