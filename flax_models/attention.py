@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from flax_models.checks import check_shape
+from flax_models.dropout import Dropout
 from flax_models.layers import torch_uniform
 
 Attended = tuple[
@@ -169,7 +170,7 @@ class MultiHeadAttention(nn.Module):
         if mask is not None:
             mask = jnp.broadcast_to(mask, (*queries.shape[:2], keys.shape[1]))[:, None]
         weights = masked_softmax(scores * (size // self.num_heads) ** -0.5, mask)
-        dropped = nn.Dropout(self.dropout_rate, deterministic=not train)(weights)
+        dropped = Dropout(self.dropout_rate, deterministic=not train)(weights)
         outputs = jnp.einsum("bhqk,bkhd->bqhd", dropped.astype(self.dtype), value)
         outputs = nn.Dense(
             size,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flax_models.checks import check_images, check_minimum_size, known_size
+from flax_models.dropout import Dropout
 from flax_models.layers import Conv, torch_uniform
 from flax_models.pooling import max_pool
 from flax_models.torch_weights import TorchRule, flattened_images
@@ -60,7 +61,7 @@ class CNN(nn.Module):
             )
         for index, features in enumerate((*self.hidden_features, self.num_classes)):
             if index > 0:
-                x = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.relu(x))
+                x = Dropout(self.dropout_rate, deterministic=not train)(nn.relu(x))
             x = nn.Dense(features, kernel_init=torch_uniform, name=f"dense_{index}", **dtypes)(x)
         return x.astype(jnp.float32)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_models.checks import check_images, known_size
+from flax_models.dropout import Dropout
 from flax_models.layers import ConvNormActivation, kaiming_normal_fan_in
 from flax_models.lengths import full_lengths
 from flax_models.pooling import max_pool
@@ -93,7 +94,7 @@ class CRNN(nn.Module):
         dense = nn.Dense(
             self.dense_features, kernel_init=kaiming_normal_fan_in, name="dense", **types
         )
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.relu(dense(x)))
+        x = Dropout(self.dropout_rate, deterministic=not train)(nn.relu(dense(x)))
         x, _ = GRU(
             self.hidden_size,
             self.num_layers,

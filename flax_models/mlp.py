@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flax_models.checks import check_shape, known_size
+from flax_models.dropout import Dropout
 from flax_models.layers import torch_uniform
 
 
@@ -39,7 +40,7 @@ class MLP(nn.Module):
         check_shape("x", x, ("batch", expected))
         for index, features in enumerate(self.features):
             if index > 0:
-                x = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.relu(x))
+                x = Dropout(self.dropout_rate, deterministic=not train)(nn.relu(x))
             x = nn.Dense(
                 features,
                 dtype=self.dtype,

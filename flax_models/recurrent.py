@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from flax_models.checks import check_choice, check_shape, known_size
+from flax_models.dropout import Dropout
 from flax_models.lengths import full_lengths, length_mask
 from flax_models.recurrence import (
     GRU_CELL,
@@ -82,7 +83,7 @@ class Recurrent(nn.Module):
         keep_gates = self.is_mutable_collection("intermediates")
         for layer in range(self.num_layers):
             if layer > 0:
-                outputs = nn.Dropout(self.dropout_rate, deterministic=not train)(outputs)
+                outputs = Dropout(self.dropout_rate, deterministic=not train)(outputs)
             of_directions = []
             for suffix in suffixes:
                 start = tuple(part[len(finals)] for part in initial)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from flax_models.attention import AdditiveAttention, DotAttention, MultiHeadAttention
 from flax_models.checks import check_choice
+from flax_models.dropout import Dropout
 from flax_models.layers import torch_uniform
 from flax_models.lengths import full_lengths, is_concrete, length_mask
 from flax_models.recurrent import GRU
@@ -98,7 +99,7 @@ class Seq2Seq(nn.Module):
         self.bridge = dense(self.hidden_size)
         self.combine = dense(self.hidden_size)
         self.output = dense(self.target_vocabulary)
-        self.dropout = nn.Dropout(self.dropout_rate)
+        self.dropout = Dropout(self.dropout_rate)
         self.attend: nn.Module
         if self.attention == "additive":
             self.attend = AdditiveAttention(self.hidden_size, **types)

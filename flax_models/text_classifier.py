@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_models.dropout import Dropout
 from flax_models.layers import Initializer, torch_uniform
 from flax_models.lengths import full_lengths, length_mask
 from flax_models.recurrent import GRU
@@ -61,14 +62,14 @@ class TextClassifier(nn.Module):
             of_runs = embed(2**self.run_bits, nn.initializers.zeros, "run_embedding")
             for run in range(2, self.longest_run + 1):
                 x = x + of_runs(hash_runs(tokens, run, self.run_bits))
-        x = nn.Dropout(self.dropout_rate, broadcast_dims=(1,), deterministic=not train)(x)
+        x = Dropout(self.dropout_rate, broadcast_dims=(1,), deterministic=not train)(x)
         gru = GRU(self.hidden_size, bidirectional=True, name="recurrent", **types)
         outputs, _ = gru(x, lengths=lengths)  # zeros beyond a length
         outputs = outputs.astype(jnp.float32)
         mean = outputs.sum(axis=1) / jnp.maximum(lengths, 1)[:, None]
         highest = jnp.where(real, outputs, -1).max(axis=1)  # a GRU's outputs lie above -1
         pooled = jnp.concatenate([mean, highest], axis=-1)
-        pooled = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled)
+        pooled = Dropout(self.dropout_rate, deterministic=not train)(pooled)
         head = nn.Dense(self.outputs, kernel_init=torch_uniform, name="head", **types)
         return head(pooled).astype(jnp.float32)
 

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from flax_models.checks import check_choice, check_images, check_minimum_size
+from flax_models.dropout import Dropout
 from flax_models.layers import BatchNorm, Conv, kaiming_normal_fan_out
 from flax_models.pooling import adaptive_avg_pool, at_least_float32, max_pool
 from flax_models.torch_weights import TorchRule, flattened_images
@@ -80,7 +81,7 @@ class VGG(nn.Module):
             x = lax.stop_gradient(x)
         x = adaptive_avg_pool(x, (self.pooled_size, self.pooled_size))
         x = x.reshape(x.shape[0], -1)
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = Dropout(self.dropout_rate, deterministic=not train)
 
         def dense(features: int, name: str) -> nn.Dense:
             return nn.Dense(features, kernel_init=nn.initializers.normal(0.01), name=name, **dtypes)

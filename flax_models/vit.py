@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from flax_models.attention import MultiHeadAttention
 from flax_models.checks import check_images, known_size
+from flax_models.dropout import Dropout
 from flax_models.layers import Conv
 from flax_models.pooling import at_least_float32
 
@@ -37,7 +38,7 @@ class EncoderBlock(nn.Module):
         self, x: Float[Array, "batch tokens features"], train: bool = False
     ) -> Float[Array, "batch tokens features"]:
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = Dropout(self.dropout_rate, deterministic=not train)
         y = layer_norm("ln_1", **dtypes)(x)
         attention = MultiHeadAttention(
             self.num_heads, self.dropout_rate, name="self_attention", **dtypes
@@ -88,7 +89,7 @@ class Encoder(nn.Module):
             "pos_embedding", nn.initializers.normal(0.02), shape, self.param_dtype
         )
         x = x + position.astype(self.dtype)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = Dropout(self.dropout_rate, deterministic=not train)(x)
         for index in range(self.depth):
             x = EncoderBlock(
                 self.num_heads,
