@@ -5,6 +5,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from collections.abc import Mapping
 
 import jax
@@ -40,10 +41,11 @@ def main() -> int:
         f"{processor()}; jax {jax.__version__}, torch {torch.__version__} with "
         f"{torch.get_num_threads()} threads; a ratio above 1 is where ours is faster"
     )
+    run = time.strftime("%Y-%m-%d %H:%M:%S")
     for name in options.names or CASES:
         rows = []
         for mode, calls in variants(name, not options.no_compile):
-            rows.append(measure(name, mode, calls, options.blocks))
+            rows.append({"run": run, **measure(name, mode, calls, options.blocks)})
             print(in_words(rows[-1]), flush=True)
         has_starts = isinstance(CASES[name], Network) and rows[0]["mode"] == "train"
         if has_starts and not options.no_starts:

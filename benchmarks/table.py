@@ -1,7 +1,7 @@
 """The tables of docs/performance.md, from results.jsonl: ``python -m benchmarks.table``.
 
-Of the newest day that has a control of the host's speed, each row as it was measured last, beside
-the day before.
+Of the newest run that has a control of the host's speed, each row as it was measured last, beside
+the run before, and how many rows of the two agree.
 """
 
 import json
@@ -11,26 +11,47 @@ ROWS = Path(__file__).with_name("results.jsonl")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- table: begin (python -m benchmarks.table writes this) -->", "<!-- table: end -->"
 HEADER = [
-    "network", "mode", "ratio [quartiles]", "day before", "fastest PyTorch", "ms", "ours, ms",
+    "network", "mode", "ratio [quartiles]", "run before", "fastest PyTorch", "ms", "ours, ms",
     "plain Flax",
 ]  # fmt: skip
 
 
-def by_day(rows: list[dict]) -> list[dict[tuple[str, str], dict]]:
-    """The rows of each day, oldest first, by network and mode.
+AGREE = 0.10
+"""So much of the smaller of two ratios may lie between them."""
 
-    The one measured last counts; what only an earlier one measured, as starts, is kept.
+
+def by_run(rows: list[dict]) -> list[dict[tuple[str, str], dict]]:
+    """The rows of each run of the whole bench, oldest first, by network and mode.
+
+    Rows before ``run`` was noted belong to their day. The one measured last counts; what only an
+    earlier one measured, as starts, is kept.
     """
-    days: dict[str, dict[tuple[str, str], dict]] = {}
+    runs: dict[str, dict[tuple[str, str], dict]] = {}
     for row in rows:
         if "control_cpu_milliseconds" in row:
-            day, key = days.setdefault(row["date"][:10], {}), (row["name"], row["mode"])
-            day[key] = {**day.get(key, {}), **row}
-    return [days[day] for day in sorted(days)]
+            name = row.get("run", row["date"][:10])
+            run, key = runs.setdefault(name, {}), (row["name"], row["mode"])
+            run[key] = {**run.get(key, {}), **row}
+    return [runs[name] for name in sorted(runs)]
+
+
+def agreement(newest: dict[tuple[str, str], dict], before: dict[tuple[str, str], dict]) -> str:
+    """How many rows of two runs have nearly the same ratio, and which have not."""
+    both = [key for key in newest if key in before]
+    settled = [key for key in both if not (newest[key]["no_verdict"] or before[key]["no_verdict"])]
+    apart = []
+    for key in settled:
+        one, other = newest[key]["ratio"], before[key]["ratio"]
+        if max(one, other) / min(one, other) - 1 > AGREE:
+            apart.append(f"{' '.join(key)} ({other:.2f}, {one:.2f})")
+    text = (
+        f"{len(settled) - len(apart)} of {len(both)} rows of the two runs agree within {AGREE:.0%}"
+    )
+    return text + (f"; these do not: {', '.join(apart)}." if apart else ".")
 
 
 def line(row: dict, before: dict | None) -> list[str]:
-    """One row of the table, with its ratio of the day before."""
+    """One row of the table, with its ratio of the run before."""
     low, high = row["ratio_quartiles"]
     verdict = f"{row['ratio']:.2f} [{low:.2f}, {high:.2f}]"
     plain = f"{row['ratio_plain_flax']:.2f}" if "ratio_plain_flax" in row else ""
@@ -55,19 +76,20 @@ def starts(row: dict) -> list[str]:
 
 
 def table() -> str:
-    """Both tables in Markdown."""
-    *_, before, newest = by_day([json.loads(text) for text in ROWS.read_text().splitlines()])
+    """Both tables in Markdown, and between them how well the runs agree."""
+    *_, before, newest = by_run([json.loads(text) for text in ROWS.read_text().splitlines()])
     rows = list(newest.values())
     of_starts = ["network"]
     for name in ("first", "second", "torch"):
         of_starts += [f"{name}, s", f"{name}, MiB"]
-    return "\n\n".join(
+    ratios, of_processes = (
         "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *lines])
         for head, lines in (
             (HEADER, [line(row, before.get(key)) for key, row in newest.items()]),
             (of_starts, [starts(row) for row in rows if "starts" in row]),
         )
     )
+    return "\n\n".join([ratios, agreement(newest, before), of_processes])
 
 
 def renewed(page: str) -> str:

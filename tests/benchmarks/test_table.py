@@ -1,0 +1,56 @@
+"""The performance page's tables: rows by run, and how far two runs agree."""
+
+import json
+
+from benchmarks.table import BEGIN, END, ROWS, agreement, by_run, renewed
+
+
+def row(run, name, ratio, **more):
+    return {
+        "run": run,
+        "date": "2026-11-28 19:00",
+        "name": name,
+        "mode": "train",
+        "ratio": ratio,
+        "no_verdict": None,
+        "control_cpu_milliseconds": [1, 1],
+        **more,
+    }
+
+
+def test_a_run_has_its_rows_as_they_were_measured_last():
+    rows = [
+        {"date": "2026-11-25 21:07", "name": "mlp", "mode": "train", "ratio": 9},  # no control
+        row("2026-11-28 18:00:00", "mlp", 1.0, starts={"first": {}}),
+        row("2026-11-28 19:00:00", "mlp", 1.2),
+        row("2026-11-28 18:00:00", "mlp", 1.1),
+    ]
+    first, second = by_run(rows)
+    assert first["mlp", "train"]["ratio"] == 1.1
+    assert "starts" in first["mlp", "train"]
+    assert second["mlp", "train"]["ratio"] == 1.2
+
+
+def test_agreement_counts_rows_within_a_tenth_and_names_the_others():
+    before, newest = by_run(
+        [
+            row("2026-11-28 18:00:00", "mlp", 1.00),
+            row("2026-11-28 18:00:00", "cnn", 1.00),
+            row("2026-11-28 18:00:00", "rnn", 1.00),
+            row("2026-11-28 19:00:00", "mlp", 1.09),
+            row("2026-11-28 19:00:00", "cnn", 0.90),
+            row("2026-11-28 19:00:00", "rnn", 1.00, no_verdict="other processes take 50%"),
+            row("2026-11-28 19:00:00", "vit", 1.00),
+        ]
+    )
+    assert agreement(newest, before) == (
+        "1 of 3 rows of the two runs agree within 10%; these do not: cnn train (1.00, 0.90)."
+    )
+
+
+def test_the_page_is_written_anew_between_its_marks():
+    page = renewed(f"before\n{BEGIN}\nold\n{END}\nafter")
+    assert page.startswith(f"before\n{BEGIN}\n\n| network | mode |")
+    assert page.endswith(f"{END}\nafter")
+    newest = by_run([json.loads(text) for text in ROWS.read_text().splitlines()])[-1]
+    assert all(f"| {name} | {mode} |" in page for name, mode in newest)
