@@ -50,6 +50,7 @@ def test_quickstart(execute, tmp_path, monkeypatch):
     monkeypatch.setenv("SAVE_TO", str(tmp_path / "drive"))
     said, notebook = execute("quickstart")
     assert any("test/exact_match" in text for text in said)
+    assert any("\rcaptcha:" in text for text in said), "a notebook sees a bar"
     assert any('"input": "picture.png", "text":' in text for text in said)
     pictures = [
         output

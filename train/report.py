@@ -21,7 +21,7 @@ class Reporter:
     def __init__(self, stream: TextIO | None = None, quiet: bool = False):
         self.stream = stream or sys.stderr
         self.quiet = quiet
-        self._can_redraw = self.stream.isatty() or "ipykernel" in sys.modules
+        self._can_redraw = self.stream.isatty() or _in_notebook()
         self._bar: tqdm | None = None
         self._last_line = time.monotonic()
         self._steps = 0
@@ -57,6 +57,13 @@ class Reporter:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _in_notebook() -> bool:
+    """Whether this program is a notebook's kernel, rather than one that only imported its parts."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
 
 
 def in_words(record: dict[str, float]) -> str:

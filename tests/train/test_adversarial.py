@@ -129,7 +129,9 @@ def test_evaluation_does_not_depend_on_filled_rows(batch):
     rows = {name: array[half] for name, array in batch.items()}
     alone = jax.jit(task.eval_step)(state, rows)
     masked = jax.jit(task.eval_step)(state, {**batch, "mask": half.astype(np.float32)})
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), alone, masked)
+    for name, sums in alone.items():  # of products of features: small ones come of larger parts
+        largest = np.abs(sums).max()
+        np.testing.assert_allclose(masked[name], sums, rtol=1e-5, atol=1e-6 * largest)
 
 
 def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path):
