@@ -26,12 +26,15 @@ class Cell(NamedTuple):
         step: (carry, W x + b, U h + b') -> (the new carry, gates), all [batch, ...].
         gradient: (carry before, carry after, gates, gradient of the carry after) -> gradients of
             the carry before other than through U h, of W x + b, and of U h + b'.
+        fuses: whether XLA:CPU computes a whole step slowly as one expression; the first gate must
+            then lie between 0 and 1.
     """
 
     step: Callable[[Carry, Array, Array], tuple[Carry, tuple[Array, ...]]]
     gradient: Callable[
         [Carry, Carry, tuple[Array, ...], Carry], tuple[tuple[Any, ...], Array, Array]
     ]
+    fuses: bool = False
 
 
 def walk(
@@ -42,8 +45,12 @@ def walk(
     weight: Float[Array, "hidden gates_times_hidden"],
     bias: Float[Array, "gates_times_hidden"] | None,
     live: Bool[Array, "time batch"] | None,
-) -> tuple[Carry, tuple[Array, ...], tuple[Array, ...]]:
-    """Final carry, and the carries and gates of all steps; where not `live` the carry stays."""
+    keep: Callable[[tuple[Array, ...]], Any] = lambda gates: gates,
+) -> tuple[Carry, tuple[Array, ...], Any]:
+    """Final carry, and of all steps the carries and what `keep` keeps of the gates.
+
+    Where not `live` the carry stays.
+    """
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
         projected_now, live_now = inputs
@@ -51,7 +58,7 @@ def walk(
         new, gates = cell.step(carry, projected_now, product if bias is None else product + bias)
         if live_now is not None:
             new = _choose(live_now, new, carry)
-        return new, (new, gates)
+        return new, (new, keep(gates))
 
     final, (carries, gates) = lax.scan(step, start, (projected, live), reverse=reverse)
     return final, carries, gates
@@ -68,8 +75,17 @@ def hidden_states(
     live: Bool[Array, "time batch"] | None,
 ) -> tuple[Carry, Float[Array, "time batch hidden"]]:
     """Final carry, and the hidden states of all steps, as `walk` gives them."""
-    final, carries, _ = walk(cell, reverse, projected, start, weight, bias, live)
-    return final, carries[0]
+    if not cell.fuses:
+        final, carries, _ = walk(cell, reverse, projected, start, weight, bias, live)
+        return final, carries[0]
+    # That no gate is above 1 XLA does not know. So it must keep a number of every step's gates, and
+    # computes them in a loop of their own with vector instructions, which the one expression that
+    # a step is otherwise does not have (docs/performance.md).
+    final, carries, witness = walk(
+        cell, reverse, projected, start, weight, bias, live, lambda gates: gates[0][0, 0]
+    )
+    zero = jnp.where(witness[-1] > 1, jnp.nan, 0)
+    return tuple(part + zero for part in final), carries[0] + zero
 
 
 def _forward(
@@ -227,4 +243,4 @@ def _gru_gradient(
     return (d_hidden * update,), d_projected, d_product
 
 
-GRU_CELL = Cell(_gru_step, _gru_gradient)
+GRU_CELL = Cell(_gru_step, _gru_gradient, fuses=True)
