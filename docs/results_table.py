@@ -12,7 +12,17 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 BEGIN, END = "<!-- results: begin (make results writes this) -->", "<!-- results: end -->"
-HEADER = ["recipe", "data", "test metric", "baseline", "seconds", "device", "seeds", "date"]
+HEADER = [
+    "recipe",
+    "data",
+    "settings",
+    "test metric",
+    "baseline",
+    "seconds",
+    "device",
+    "seeds",
+    "date",
+]
 
 
 def headline(summary: dict) -> tuple[str, float, str]:
@@ -31,7 +41,7 @@ def headline(summary: dict) -> tuple[str, float, str]:
     return name.removeprefix("test/"), summary["metrics"][name], f"{baseline:.4g}"
 
 
-def line(summaries: list[dict]) -> list[str]:
+def line(summaries: list[dict], told_apart_by: str) -> list[str]:
     """One row of the table for runs that differ in the seed."""
     names, values, baselines = zip(*map(headline, summaries), strict=True)
     spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
@@ -39,6 +49,7 @@ def line(summaries: list[dict]) -> list[str]:
     return [
         f"`{first['recipe']}`",
         first["data"],
+        told_apart_by,
         f"{names[0]} {statistics.mean(values):.4g}{spread}",
         baselines[0],
         f"{statistics.mean(s['seconds'] for s in summaries):.0f}",
@@ -56,7 +67,19 @@ def table() -> str:
         summary = json.loads((folder / "summary.json").read_text())
         settings_but_seed = {k: v for k, v in settings.items() if k not in {"seed", "data_dir"}}
         groups[summary["recipe"], json.dumps(settings_but_seed)].append(summary)
-    rows = [HEADER, ["---"] * len(HEADER), *map(line, groups.values())]
+    # rows of one recipe on one kind of data are told apart by the settings in which they differ
+    alike = defaultdict(list)
+    for (recipe, settings), summaries in groups.items():
+        alike[recipe, summaries[0]["data"]].append(json.loads(settings))
+    rows = [HEADER, ["---"] * len(HEADER)]
+    for (recipe, settings), summaries in groups.items():
+        others = alike[recipe, summaries[0]["data"]]
+        apart = [
+            f"{name} {value}"
+            for name, value in json.loads(settings).items()
+            if any(other.get(name) != value for other in others)
+        ]
+        rows.append(line(summaries, ", ".join(apart)))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
