@@ -14,6 +14,8 @@ Options = dict[str, str | bool]
 WIDE = ("REDUCE",)
 NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
 """YNNPACK takes no convolution of 16 channels, and its other fusions then help in training."""
+NARROW_OR_RECURRENT_INFERENCE = ()
+"""Its reductions gain nothing there, and the CRNN's pooling takes longer by them."""
 
 NARROW_CHANNELS = 16
 
@@ -29,7 +31,15 @@ def compiler_options(lowered: jax.stages.Lowered) -> Options:
     text = lowered.as_text()
     if "stablehlo.convolution" not in text:
         return {}
-    return cpu_convolution_options(NARROW if _mostly_narrow(text) else WIDE)
+    narrow, recurrent = _mostly_narrow(text), "stablehlo.while" in text
+    if not _has_kernel_gradient(text) and (narrow or recurrent):
+        return cpu_convolution_options(NARROW_OR_RECURRENT_INFERENCE)
+    return cpu_convolution_options(NARROW if narrow else WIDE)
+
+
+def _has_kernel_gradient(text: str) -> bool:
+    """Whether a convolution sums over the batch, as a kernel's gradient does and no other."""
+    return re.search(r"stablehlo\.convolution.*dim_numbers = \[f, 0, 1, b\]", text) is not None
 
 
 def _mostly_narrow(text: str) -> bool:

@@ -7,7 +7,9 @@ import pytest
 
 from train import compiler
 
-KINDS = pytest.mark.parametrize("kinds", [compiler.WIDE, compiler.NARROW])
+KINDS = pytest.mark.parametrize(
+    "kinds", [compiler.WIDE, compiler.NARROW, compiler.NARROW_OR_RECURRENT_INFERENCE]
+)
 
 
 @KINDS
@@ -29,23 +31,42 @@ def test_they_change_no_result(kinds):
     np.testing.assert_allclose(mended, plain, rtol=1e-4, atol=1e-4)
 
 
-def lowered_convolution(features):
+def lowered(features, gradient=False, steps=None):
+    """A convolution, perhaps followed by a loop, or its kernel's gradient."""
     images, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, features))
     numbers = ("NHWC", "HWIO", "NHWC")
-    return jax.jit(
-        lambda x: jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
-    ).lower(images)
+
+    def function(kernel):
+        outputs = jax.lax.conv_general_dilated(
+            images, kernel, (1, 1), "SAME", dimension_numbers=numbers
+        )
+        if steps:
+            outputs = jax.lax.fori_loop(0, steps, lambda _, x: jnp.tanh(x), outputs)
+        return outputs.sum()
+
+    return jax.jit(jax.grad(function) if gradient else function).lower(kernel)
 
 
 def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
     product = jax.jit(lambda x: x @ x.swapaxes(-1, -2)).lower(jnp.ones((1, 8, 8, 2)))
-    convolution = lowered_convolution(32)
-    wide, narrow = map(compiler.cpu_convolution_options, (compiler.WIDE, compiler.NARROW))
-    assert compiler.compiler_options(convolution) == wide
-    assert compiler.compiler_options(lowered_convolution(16)) == narrow
     assert compiler.compiler_options(product) == {}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert compiler.compiler_options(convolution) == {}
+    assert compiler.compiler_options(lowered(32)) == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "kinds"),
+    [
+        ({"features": 32}, compiler.WIDE),
+        ({"features": 32, "gradient": True}, compiler.WIDE),
+        ({"features": 16}, compiler.NARROW_OR_RECURRENT_INFERENCE),
+        ({"features": 16, "gradient": True}, compiler.NARROW),
+        ({"features": 32, "steps": 3}, compiler.NARROW_OR_RECURRENT_INFERENCE),
+    ],
+)
+def test_training_and_inference_of_wide_and_narrow_networks(program, kinds):
+    options = compiler.compiler_options(lowered(**program))
+    assert options == compiler.cpu_convolution_options(kinds)
 
 
 @KINDS
