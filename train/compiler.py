@@ -13,7 +13,7 @@ Options = dict[str, str | bool]
 # fusion, and steps with DOT or INDIVIDUAL_DOT took as long as if they did too.
 WIDE = ("REDUCE",)
 NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
-"""YNNPACK takes no convolution of 16 channels, and its other fusions then help in training."""
+"""YNNPACK takes no convolution of 16 channels, and its other fusions then help to train batch norm."""
 NARROW_OR_RECURRENT_INFERENCE = ()
 """Its reductions gain nothing there, and the CRNN's pooling takes longer by them."""
 
@@ -34,7 +34,7 @@ def compiler_options(lowered: jax.stages.Lowered) -> Options:
     narrow, recurrent = _mostly_narrow(text), "stablehlo.while" in text
     if not _has_kernel_gradient(text) and (narrow or recurrent):
         return cpu_convolution_options(NARROW_OR_RECURRENT_INFERENCE)
-    return cpu_convolution_options(NARROW if narrow else WIDE)
+    return cpu_convolution_options(NARROW if narrow and "stablehlo.rsqrt" in text else WIDE)
 
 
 def _has_kernel_gradient(text: str) -> bool:

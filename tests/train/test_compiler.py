@@ -31,8 +31,8 @@ def test_they_change_no_result(kinds):
     np.testing.assert_allclose(mended, plain, rtol=1e-4, atol=1e-4)
 
 
-def lowered(features, gradient=False, steps=None):
-    """A convolution, perhaps followed by a loop, or its kernel's gradient."""
+def lowered(features, gradient=False, steps=None, norm=False):
+    """A convolution, perhaps followed by a norm or a loop, or its kernel's gradient."""
     images, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, features))
     numbers = ("NHWC", "HWIO", "NHWC")
 
@@ -40,6 +40,8 @@ def lowered(features, gradient=False, steps=None):
         outputs = jax.lax.conv_general_dilated(
             images, kernel, (1, 1), "SAME", dimension_numbers=numbers
         )
+        if norm:
+            outputs *= jax.lax.rsqrt(outputs.var((0, 1, 2)) + 1)
         if steps:
             outputs = jax.lax.fori_loop(0, steps, lambda _, x: jnp.tanh(x), outputs)
         return outputs.sum()
@@ -60,7 +62,9 @@ def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
         ({"features": 32}, compiler.WIDE),
         ({"features": 32, "gradient": True}, compiler.WIDE),
         ({"features": 16}, compiler.NARROW_OR_RECURRENT_INFERENCE),
-        ({"features": 16, "gradient": True}, compiler.NARROW),
+        ({"features": 16, "gradient": True}, compiler.WIDE),
+        ({"features": 16, "gradient": True, "norm": True}, compiler.NARROW),
+        ({"features": 32, "gradient": True, "norm": True}, compiler.WIDE),
         ({"features": 32, "steps": 3}, compiler.NARROW_OR_RECURRENT_INFERENCE),
     ],
 )
