@@ -23,6 +23,7 @@ from benchmarks.measure import (
 )
 from benchmarks.start import measure_starts
 from benchmarks.variants import variants
+from train.huge_pages import restart_with_huge_pages
 
 
 def main() -> int:
@@ -106,4 +107,5 @@ def starts_in_words(row: dict) -> str:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # for both sides, since they share the process
     sys.exit(main())

@@ -16,6 +16,7 @@ import flax_models as models
 from benchmarks.cases import Network
 from benchmarks.measure import interleave
 from train.figures import save
+from train.huge_pages import restart_with_huge_pages
 
 GROWING: dict[str, dict[int, Network]] = {
     "images in a batch (ResNet-20, 32x32)": {
@@ -77,4 +78,5 @@ def slope_of(sizes: Sequence[int], values: Sequence[float] | np.ndarray) -> floa
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     sys.exit(main())

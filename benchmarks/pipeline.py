@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.measure import interleave, ratio
 from data import Batches, Splits
 from train import DataParallel, Supervised, recipes
+from train.huge_pages import restart_with_huge_pages
 from train.loop import Guard, Loop
 from train.recipe import Recipe
 
@@ -94,4 +95,5 @@ def steps_alone(
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     raise SystemExit(main())

@@ -8,6 +8,7 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # or each program restarts for it
 user_cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache / "flax-models" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -18,6 +18,7 @@ from train.checkpoints import latest_in_words
 from train.errors import RunError, UsageError
 from train.export import ExportedTask, load_exported, save_exported
 from train.fit import fit
+from train.huge_pages import restart_with_huge_pages
 from train.loop import Loop, Predictor
 from train.parallel import DataParallel, choose_devices, use_compilation_cache
 from train.peers import Peers
@@ -38,6 +39,13 @@ flax-models predict DIR|FILE INPUT...       one JSON object a line
 flax-models export DIR FILE                 the trained function for JAX alone, and FILE.json
 flax-models convert ARCH IN OUT             weights from PyTorch's names and layout, and back
 """
+
+
+def program() -> int:
+    """The console script: ``main`` in a process that is made ready for training."""
+    if "train" in sys.argv[1:2]:
+        restart_with_huge_pages()
+    return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -271,4 +279,4 @@ def _prepare_process() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -13,7 +13,7 @@ Options = dict[str, str | bool]
 # fusion, and steps with DOT or INDIVIDUAL_DOT took as long as if they did too.
 WIDE = ("REDUCE",)
 NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
-"""YNNPACK takes no convolution of 16 channels, and its other fusions then help to train batch norm."""
+"""YNNPACK takes no convolution of 16 channels; its other fusions then help to train batch norm."""
 NARROW_OR_RECURRENT_INFERENCE = ()
 """Its reductions gain nothing there, and the CRNN's pooling takes longer by them."""
 
