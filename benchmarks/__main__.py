@@ -73,6 +73,7 @@ def measure(name: str, mode: str, calls: Mapping[str, Call], blocks: int) -> dic
         },
         "blocks": blocks,
         "threads": torch.get_num_threads(),
+        "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
         "busy_share": busy,
         "control_cpu_milliseconds": [before.cpu, after.cpu],
         "no_verdict": why_no_verdict(busy, before, after),

@@ -1,9 +1,10 @@
 """The tables of docs/performance.md, from results.jsonl: ``python -m benchmarks.table``.
 
 Of the newest run that has a control of the host's speed, each row as it was measured last, beside
-the run before, and how many rows of the two agree.
+the run before; and how many rows agree of the newest two runs that had the same settings of glibc.
 """
 
+import itertools
 import json
 from pathlib import Path
 
@@ -16,17 +17,20 @@ HEADER = [
 ]  # fmt: skip
 
 
+Run = dict[tuple[str, str], dict]
+"""Rows by network and mode."""
+
 AGREE = 0.10
 """So much of the smaller of two ratios may lie between them."""
 
 
-def by_run(rows: list[dict]) -> list[dict[tuple[str, str], dict]]:
+def by_run(rows: list[dict]) -> list[Run]:
     """The rows of each run of the whole bench, oldest first, by network and mode.
 
     Rows before ``run`` was noted belong to their day. The one measured last counts; what only an
     earlier one measured, as starts, is kept.
     """
-    runs: dict[str, dict[tuple[str, str], dict]] = {}
+    runs: dict[str, Run] = {}
     for row in rows:
         if "control_cpu_milliseconds" in row:
             name = row.get("run", row["date"][:10])
@@ -35,7 +39,17 @@ def by_run(rows: list[dict]) -> list[dict[tuple[str, str], dict]]:
     return [runs[name] for name in sorted(runs)]
 
 
-def agreement(newest: dict[tuple[str, str], dict], before: dict[tuple[str, str], dict]) -> str:
+def alike(runs: list[Run]) -> tuple[Run, Run]:
+    """The newest two runs, one after the other, of the same settings of glibc."""
+
+    def settings(run: Run) -> set[str]:
+        return {row.get("glibc_tunables", "") for row in run.values()}
+
+    pairs = list(itertools.pairwise(runs))
+    return next(pair for pair in reversed(pairs) if settings(pair[0]) == settings(pair[1]))
+
+
+def agreement(before: Run, newest: Run) -> str:
     """How many rows of two runs have nearly the same ratio, and which have not."""
     both = [key for key in newest if key in before]
     settled = [key for key in both if not (newest[key]["no_verdict"] or before[key]["no_verdict"])]
@@ -44,9 +58,9 @@ def agreement(newest: dict[tuple[str, str], dict], before: dict[tuple[str, str],
         one, other = newest[key]["ratio"], before[key]["ratio"]
         if max(one, other) / min(one, other) - 1 > AGREE:
             apart.append(f"{' '.join(key)} ({other:.2f}, {one:.2f})")
-    text = (
-        f"{len(settled) - len(apart)} of {len(both)} rows of the two runs agree within {AGREE:.0%}"
-    )
+    begun = " and ".join(min(row["date"] for row in run.values()) for run in (before, newest))
+    share = f"{len(settled) - len(apart)} of {len(both)}"
+    text = f"Of the runs that began at {begun}, {share} rows agree within {AGREE:.0%}"
     return text + (f"; these do not: {', '.join(apart)}." if apart else ".")
 
 
@@ -75,10 +89,19 @@ def starts(row: dict) -> list[str]:
     return cells
 
 
+def has_starts(run: Run) -> bool:
+    """Whether a run measured how processes start."""
+    return any("starts" in row for row in run.values())
+
+
 def table() -> str:
-    """Both tables in Markdown, and between them how well the runs agree."""
-    *_, before, newest = by_run([json.loads(text) for text in ROWS.read_text().splitlines()])
-    rows = list(newest.values())
+    """Both tables in Markdown, and between them how well the runs agree.
+
+    How processes start is of the newest run that measured it.
+    """
+    runs = by_run([json.loads(text) for text in ROWS.read_text().splitlines()])
+    before, newest = runs[-2:]
+    rows = list(next(run for run in reversed(runs) if has_starts(run)).values())
     of_starts = ["network"]
     for name in ("first", "second", "torch"):
         of_starts += [f"{name}, s", f"{name}, MiB"]
@@ -89,7 +112,7 @@ def table() -> str:
             (of_starts, [starts(row) for row in rows if "starts" in row]),
         )
     )
-    return "\n\n".join([ratios, agreement(newest, before), of_processes])
+    return "\n\n".join([ratios, agreement(*alike(runs)), of_processes])
 
 
 def renewed(page: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks.table import BEGIN, END, ROWS, agreement, by_run, renewed
+from benchmarks.table import BEGIN, END, ROWS, agreement, alike, by_run, renewed
 
 
 def row(run, name, ratio, **more):
@@ -43,9 +43,22 @@ def test_agreement_counts_rows_within_a_tenth_and_names_the_others():
             row("2026-11-28 19:00:00", "vit", 1.00),
         ]
     )
-    assert agreement(newest, before) == (
-        "1 of 3 rows of the two runs agree within 10%; these do not: cnn train (1.00, 0.90)."
+    assert agreement(before, newest) == (
+        "Of the runs that began at 2026-11-28 19:00 and 2026-11-28 19:00, 1 of 3 rows agree within "
+        "10%; these do not: cnn train (1.00, 0.90)."
     )
+
+
+def test_runs_under_other_settings_are_not_compared():
+    first, second, other = runs = by_run(
+        [
+            row("2026-11-28 18:00:00", "mlp", 1.0),
+            row("2026-11-28 19:00:00", "mlp", 1.1),
+            row("2026-11-28 20:00:00", "mlp", 1.9, glibc_tunables="glibc.malloc.hugetlb=1"),
+        ]
+    )
+    assert alike(runs) == (first, second)
+    assert alike([*runs, other]) == (other, other)
 
 
 def test_the_page_is_written_anew_between_its_marks():
