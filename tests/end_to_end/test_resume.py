@@ -131,6 +131,15 @@ def test_a_damaged_newest_checkpoint_is_rejected_and_the_end_is_the_same(
     assert_same_run(folder, unbroken)
 
 
+@pytest.fixture
+def interruptible():
+    """Children hear Ctrl-C, which they would ignore as a job in a shell's background does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_names_the_last_checkpoint_and_how_to_go_on(unbroken, tmp_path):
     folder = tmp_path / "interrupted"
     process = start("train", "mnist", "--out", folder, *OPTIONS)

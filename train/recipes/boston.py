@@ -4,8 +4,10 @@
     flax-models train boston --source FILE.csv
 
 Features are standardised by the training part's mean and deviation. The run itself holds out one
-fold; once trained, it repeats itself on the four others, in ``folds``. Five-fold RMSE on two CPU
-cores, seed 0: 3.07 thousand dollars in 20 seconds; least squares on the same folds: 4.87.
+fold; once trained, it repeats itself on the four others, in ``folds``. Five-fold RMSE, mean of
+seeds 0, 1, 2: 3.13 thousand dollars (3.18, 3.24, 2.96) in half a minute on two busy CPU cores;
+least squares on the same folds: 4.87. Without the average of the weights 3.26 (3.29, 3.43, 3.06);
+the last ten validations of a run tell no difference, 2.39 on average.
 """
 
 import dataclasses
@@ -63,7 +65,7 @@ class Boston(Recipe):
     name = "boston"
     learns = "house prices from 13 features, by an MLP"
     data = "506 embedded rows, or a CSV file"
-    expected = "five-fold RMSE 3.07 (1,000 dollars), half a minute"
+    expected = "five-fold RMSE 3.13 (1,000 dollars), half a minute"
     monitor = "rmse"
 
     epochs: int = 200
@@ -73,6 +75,7 @@ class Boston(Recipe):
     """Which fifth of the rows is the test part."""
     cross_validate: bool = True
     """Whether to repeat the run on the other folds once it has ended."""
+    ema: float | None = 0.99
     hidden: tuple[int, ...] = (64, 64)
     dropout_rate: float = 0.1
     optimizer: Optimizer = Optimizer(learning_rate=3e-3, weight_decay=1e-2)
