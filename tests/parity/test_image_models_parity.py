@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from harness import check_parity
+from harness import check_parity, check_parity_in_double
 
 from benchmarks.torch_models.autoencoder import VAE as TorchVAE
 from benchmarks.torch_models.autoencoder import Autoencoder as TorchAutoencoder
@@ -45,7 +45,10 @@ def test_cnn_is_its_twin(padding_mode, shape):
 )
 def test_unet_is_its_twin(depth, skip, upsampling, padding_mode, shape):
     options = (2, 6, depth, skip, upsampling, True, padding_mode)
-    check_parity(UNet(*options), TorchUNet(shape[-1], *options), normal(*shape))
+    # In that one a bias's gradient cancels to nothing, and what it may differ by, measured by the
+    # largest gradient, is below float32's last digit of that.
+    check = check_parity_in_double if padding_mode == "replicate" else check_parity
+    check(UNet(*options), TorchUNet(shape[-1], *options), normal(*shape))
 
 
 def test_unet_without_norm_is_its_twin():
