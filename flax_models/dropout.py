@@ -15,9 +15,9 @@ class Dropout(nn.Module):
     """Zeros with probability `rate`, what is kept divided by 1 - rate (Srivastava et al. 2014).
 
     x [..., channels] -> the same shape. As `flax.linen.Dropout`: with `broadcast_dims` whole axes
-    are dropped together, and the key is that of the collection `dropout`. On every backend drawing
-    the mask is most of dropout's cost (docs/performance.md). The rate is rounded to 1 in 65,536,
-    and the division is by what is really kept.
+    are dropped together, and the key is that of the collection `dropout`. To draw the mask is most
+    of dropout's cost on a CPU (docs/performance.md). The rate is rounded to 1 in 65,536, and the
+    division is by what is really kept.
     Raises ValueError for a rate outside 0 to 1.
     """
 
