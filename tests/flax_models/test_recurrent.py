@@ -119,6 +119,20 @@ def test_padding_never_matters_and_each_row_is_as_if_alone(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_an_example_that_is_not_a_number_leaves_the_others_alone(cell):
+    """Inference of a GRU looks at a gate of the first one."""
+    module, x = cell(6), jax.random.normal(jax.random.key(0), (3, 5, 4))
+    variables = module.init(jax.random.key(1), x)
+    want, got = (module.apply(variables, inputs) for inputs in (x, x.at[0].set(jnp.nan)))
+    for good, bad in zip(jax.tree.leaves(want), jax.tree.leaves(got), strict=True):
+        axis = good.shape.index(3)
+        np.testing.assert_array_equal(
+            jnp.take(bad, jnp.array([1, 2]), axis), jnp.take(good, jnp.array([1, 2]), axis)
+        )
+        assert jnp.isnan(jnp.take(bad, 0, axis)).all()
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_sequence_in_two_parts(cell):
     model, x = cell(4), random(2, 6, 3)
     variables, apply = random_variables(model, x), jax.jit(model.apply)
