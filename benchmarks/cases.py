@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 import flax_models as models
 from train import DataParallel, Supervised
-from train.compiler import compiler_options
+from train.compiler import compile_mended
 from train.task import Weights
 
 Call = Callable[[], object]
@@ -117,7 +117,7 @@ class Network:
             own = jax.tree.map(jnp.copy, dict(variables))  # the step donates what it is given
             state = state.replace(params=own.pop("params"), model_state=own)
         lowered = jax.jit(task.train_step, donate_argnums=0).lower(state, batch)
-        return state, lowered.compile(compiler_options(lowered) if mended else None)
+        return state, compile_mended(lowered) if mended else lowered.compile()
 
     def infer(self, variables: Any, mended: bool = True) -> Call:
         """A forward pass as in evaluation."""
@@ -127,7 +127,7 @@ class Network:
             return first(self.model.apply(weights.variables, inputs))
 
         lowered = jax.jit(apply).lower(weights, inputs)
-        compiled = lowered.compile(compiler_options(lowered) if mended else None)
+        compiled = compile_mended(lowered) if mended else lowered.compile()
         return lambda: jax.block_until_ready(compiled(weights, inputs))
 
 

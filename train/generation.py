@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, PyTree, UInt8
 from data import Batches, Examples, random_shift, read_ahead, standardise_digits
 from flax_models import MLP
 from train.classification import cross_entropy
+from train.compiler import compile_mended
 from train.optimizers import Optimizer
 from train.steps import Sums, on_inputs
 from train.task import Supervised
@@ -64,9 +65,11 @@ def train_judge(digits: Examples, batch_size: int, seed: int, epochs: int = 20) 
         augment=on_inputs(lambda key, images: random_shift(key, images, 1)),
     )
     state = jax.jit(task.init)(jax.random.PRNGKey(seed), batches[0])
-    train_step = jax.jit(task.train_step, donate_argnums=0)
+    mask = np.ones(batch_size, np.float32)
+    jitted = jax.jit(task.train_step, donate_argnums=0)
+    train_step = compile_mended(jitted.lower(state, {**batches[0], "mask": mask}))
     for rows in read_ahead(batches, 0, steps):
-        state, _ = train_step(state, {**rows, "mask": np.ones(batch_size, np.float32)})
+        state, _ = train_step(state, {**rows, "mask": mask})
     return jax.device_get(state.variables)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from data import Batches, Examples, in_order, read_ahead
+from train.compiler import compile_mended
 from train.parallel import DataParallel
 from train.steps import Sums
 from train.task import Task, Weights
@@ -195,14 +196,21 @@ class Predictor:
         self._folder = folder
         self._batch_size = batch_size
         self._step = jax.jit(task.predict)
+        self._compiled: dict[Any, jax.stages.Compiled] = {}  # by the shape and type of a batch
 
     def __call__(self, inputs: np.ndarray) -> Any:
         """Outputs for inputs, row by row."""
         weights = Weights(self.variables)
         batches = in_order({"inputs": inputs}, min(self._batch_size, len(inputs)))
-        outputs = [jax.device_get(self._step(weights, batch["inputs"])) for batch in batches]
+        outputs = [jax.device_get(self._predict(weights, batch["inputs"])) for batch in batches]
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
         return jax.tree.map(lambda leaf: leaf[: len(inputs)], joined)
+
+    def _predict(self, weights: Weights, inputs: np.ndarray) -> Any:
+        key = inputs.shape, inputs.dtype
+        if key not in self._compiled:
+            self._compiled[key] = compile_mended(self._step.lower(weights, inputs))
+        return self._compiled[key](weights, inputs)
 
     def file(self, name: str) -> Path:
         """Where to write an answer that is a file: ``predictions/NAME`` in the run folder."""

@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from train.compiler import compiler_options
+from train.compiler import compile_mended
 from train.errors import UsageError
 from train.steps import Batch
 
@@ -139,8 +139,7 @@ class DataParallel:
             out_shardings=(layout, self.replicated) if donate else self.replicated,
             donate_argnums=0 if donate else (),
         )
-        lowered = jitted.lower(state, batch)
-        return lowered.compile(compiler_options=compiler_options(lowered))
+        return compile_mended(jitted.lower(state, batch))
 
     def put(self, batch: Batch) -> Batch:
         """This process's rows as one global array for each name."""
