@@ -1,4 +1,4 @@
-"""The JAX-against-PyTorch table: ``python -m benchmarks [NAME...] [--json FILE] [--blocks N]``."""
+"""The JAX-against-PyTorch table: ``python -m benchmarks [NAME...] [--json FILE] [--rounds N]``."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import torch
@@ -21,6 +22,7 @@ from benchmarks.measure import (
     ratio,
     why_no_verdict,
 )
+from benchmarks.rounds import measure_rounds, spread
 from benchmarks.start import measure_starts
 from benchmarks.variants import variants
 from train.huge_pages import restart_with_huge_pages
@@ -31,19 +33,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CASES)}")
     parser.add_argument("--json", metavar="FILE", help="append one object a row")
-    parser.add_argument("--blocks", type=int, default=15, help="short blocks a variant")
+    parser.add_argument("--rounds", type=int, default=3, help="processes a network")
+    parser.add_argument("--blocks", type=int, default=5, help="short blocks a variant and process")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--no-starts", action="store_true", help="leave out how processes start")
+    parser.add_argument("--run", help=argparse.SUPPRESS)  # the moment that a process's run began
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in CASES]:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    print(
-        f"{processor()}; jax {jax.__version__}, torch {torch.__version__} with "
-        f"{torch.get_num_threads()} threads; a ratio above 1 is where ours is faster"
-    )
-    run = time.strftime("%Y-%m-%d %H:%M:%S")
-    for name in options.names or CASES:
+    threads = len(os.sched_getaffinity(0))
+    run = options.run or time.strftime("%Y-%m-%d %H:%M:%S")
+    if not options.run:
+        print(
+            f"{processor()}; jax {jax.__version__}, torch {torch.__version__} with "
+            f"{threads} threads; a ratio above 1 is where ours is faster"
+        )
+    names = options.names or list(CASES)
+    if options.rounds > 1:
+        passed_on = ["--blocks", str(options.blocks), *["--no-compile"] * options.no_compile]
+        path = Path(options.json) if options.json else None
+        starts = not options.no_starts
+        rows = measure_rounds(names, options.rounds, run, passed_on, starts, path)
+        print(f"medians of {options.rounds} processes, with the least and the greatest ratio:")
+        print(*map(in_words, rows), sep="\n")
+        return 0
+    torch.set_num_threads(threads)
+    for name in names:
         rows = []
         for mode, calls in variants(name, not options.no_compile):
             rows.append({"run": run, **measure(name, mode, calls, options.blocks)})
@@ -90,7 +105,7 @@ def in_words(row: dict) -> str:
     if row["no_verdict"]:
         verdict = f"no verdict: {row['no_verdict']}"
     else:
-        low, high = row["ratio_quartiles"]
+        low, high = spread(row)
         verdict = f"ratio {row['ratio']:.2f} [{low:.2f}, {high:.2f}] to {row['fastest_torch']}"
         if "ratio_plain_flax" in row:
             verdict += f", {row['ratio_plain_flax']:.2f} to plain flax"

@@ -1,6 +1,6 @@
 """The tables of docs/performance.md, from results.jsonl: ``python -m benchmarks.table``.
 
-Of the newest run that has a control of the host's speed, each row as it was measured last, beside
+Of the newest run that has a control of the host's speed, each row's median process, beside
 the run before; and how many rows agree of the newest two runs that had the same settings of glibc.
 """
 
@@ -8,11 +8,13 @@ import itertools
 import json
 from pathlib import Path
 
+from benchmarks.rounds import by_network, spread
+
 ROWS = Path(__file__).with_name("results.jsonl")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- table: begin (python -m benchmarks.table writes this) -->", "<!-- table: end -->"
 HEADER = [
-    "network", "mode", "ratio [quartiles]", "run before", "fastest PyTorch", "ms", "ours, ms",
+    "network", "mode", "ratio [spread]", "run before", "fastest PyTorch", "ms", "ours, ms",
     "plain Flax",
 ]  # fmt: skip
 
@@ -27,16 +29,13 @@ AGREE = 0.10
 def by_run(rows: list[dict]) -> list[Run]:
     """The rows of each run of the whole bench, oldest first, by network and mode.
 
-    Rows before ``run`` was noted belong to their day. The one measured last counts; what only an
-    earlier one measured, as starts, is kept.
+    Rows before ``run`` was noted belong to their day.
     """
-    runs: dict[str, Run] = {}
+    runs: dict[str, list[dict]] = {}
     for row in rows:
         if "control_cpu_milliseconds" in row:
-            name = row.get("run", row["date"][:10])
-            run, key = runs.setdefault(name, {}), (row["name"], row["mode"])
-            run[key] = {**run.get(key, {}), **row}
-    return [runs[name] for name in sorted(runs)]
+            runs.setdefault(row.get("run", row["date"][:10]), []).append(row)
+    return [by_network(runs[name]) for name in sorted(runs)]
 
 
 def alike(runs: list[Run]) -> tuple[Run, Run]:
@@ -66,7 +65,7 @@ def agreement(before: Run, newest: Run) -> str:
 
 def line(row: dict, before: dict | None) -> list[str]:
     """One row of the table, with its ratio of the run before."""
-    low, high = row["ratio_quartiles"]
+    low, high = spread(row)
     verdict = f"{row['ratio']:.2f} [{low:.2f}, {high:.2f}]"
     plain = f"{row['ratio_plain_flax']:.2f}" if "ratio_plain_flax" in row else ""
     return [

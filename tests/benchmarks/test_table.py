@@ -2,6 +2,7 @@
 
 import json
 
+from benchmarks.rounds import spread
 from benchmarks.table import BEGIN, END, ROWS, agreement, alike, by_run, renewed
 
 
@@ -12,23 +13,33 @@ def row(run, name, ratio, **more):
         "name": name,
         "mode": "train",
         "ratio": ratio,
+        "ratio_quartiles": [1.1, 1.5],
         "no_verdict": None,
         "control_cpu_milliseconds": [1, 1],
         **more,
     }
 
 
-def test_a_run_has_its_rows_as_they_were_measured_last():
+def test_a_run_has_the_median_of_its_processes():
     rows = [
         {"date": "2026-11-25 21:07", "name": "mlp", "mode": "train", "ratio": 9},  # no control
-        row("2026-11-28 18:00:00", "mlp", 1.0, starts={"first": {}}),
+        row("2026-11-28 18:00:00", "mlp", 1.3, starts={"first": {}}),
         row("2026-11-28 19:00:00", "mlp", 1.2),
         row("2026-11-28 18:00:00", "mlp", 1.1),
+        row("2026-11-28 18:00:00", "mlp", 0.7),
+        row("2026-11-28 18:00:00", "mlp", 0.1, no_verdict="other processes take 50%"),
     ]
     first, second = by_run(rows)
     assert first["mlp", "train"]["ratio"] == 1.1
+    assert spread(first["mlp", "train"]) == (0.7, 1.3)
     assert "starts" in first["mlp", "train"]
     assert second["mlp", "train"]["ratio"] == 1.2
+    assert spread(second["mlp", "train"]) == (1.1, 1.5)
+
+
+def test_a_row_without_any_verdict_has_none():
+    rows = [row("2026-11-28 18:00:00", "mlp", 1.3, no_verdict="other processes take 50%")] * 2
+    assert by_run(rows)[0]["mlp", "train"]["no_verdict"]
 
 
 def test_agreement_counts_rows_within_a_tenth_and_names_the_others():
