@@ -120,8 +120,8 @@ def control() -> Control:
     """Time the same products and sums of arrays as ever, on one thread.
 
     Its CPU time tells how fast the host is now: two runs of the benchmark compare only where it is
-    alike. Its wall time is longer where this process has to wait for a processor. A median over
-    some seconds, because hosts change their clock from moment to moment.
+    alike. Its wall time is longer where this process has to wait for a processor. A median,
+    because hosts change their clock from moment to moment.
     """
     matrix = np.random.default_rng(0).normal(size=(192, 192)).astype(np.float32)
     taken = []
