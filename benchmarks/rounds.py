@@ -72,9 +72,12 @@ def combined(rows: Sequence[Row]) -> Row:
     settled = sorted(
         [row for row in rows if not row["no_verdict"]] or rows, key=lambda row: row["ratio"]
     )
-    starts = [{"starts": row["starts"]} for row in rows if "starts" in row][-1:]
-    ratios = [row["ratio"] for row in settled]
-    return {**settled[(len(settled) - 1) // 2], **dict(*starts), "ratios": ratios}
+    median = settled[(len(settled) - 1) // 2]
+    chosen = {**median, "ratios": [row["ratio"] for row in settled]}
+    for row in rows:
+        if "starts" in row:
+            chosen["starts"] = row["starts"]
+    return chosen
 
 
 def spread(row: Row) -> tuple[float, float]:
