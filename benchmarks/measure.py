@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SECONDS_A_BLOCK = 0.2
-"""Long enough that the clock and the switch between variants do not matter."""
+SECONDS_A_BLOCK = 0.25
+"""Timed in each block, after as long again that is not: memory and caches have to settle first."""
 
 BUSY_SHARE = 0.10
 """Above this share of the processors' time taken by others, a verdict would be worthless."""
@@ -46,28 +46,34 @@ def interleave(variants: Mapping[str, Callable[[], object]], blocks: int) -> dic
     """Time each variant in ``blocks`` short blocks, all variants in every round.
 
     A variant is a call that returns when its work is done. The order turns by one each round, so
-    that none always follows the same other. Machine noise then falls on all alike. The first call
-    of a block is not timed: a training goes on in memory and caches that no other has used since.
+    that none always follows the same other. Machine noise then falls on all alike. A block's time
+    is the median of its calls', and its first calls do not count: a training goes on in memory and
+    caches that no other has used since, and on a virtual machine whose host takes free memory back
+    the first calls after a pause take several times as long (docs/performance.md).
     """
-    calls = {name: _calls_a_block(variant) for name, variant in variants.items()}
     times = {name: Times([], []) for name in variants}
+    for variant in variants.values():
+        variant()  # the first call may compile or allocate
     names = list(variants)
     for block in range(blocks):
         for name in names[block % len(names) :] + names[: block % len(names)]:
             variants[name]()
-            wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(calls[name]):
-                variants[name]()
-            times[name].wall.append((time.perf_counter() - wall) / calls[name])
-            times[name].cpu.append((time.process_time() - cpu) / calls[name])
+            _calls(variants[name])
+            walls, cpus = zip(*_calls(variants[name]), strict=True)
+            times[name].wall.append(statistics.median(walls))
+            times[name].cpu.append(statistics.median(cpus))
     return times
 
 
-def _calls_a_block(variant: Callable[[], object]) -> int:
-    variant()  # the first call may compile or allocate
+def _calls(variant: Callable[[], object]) -> list[tuple[float, float]]:
+    """Wall and CPU seconds of each call, of as many as fill ``SECONDS_A_BLOCK``."""
+    taken = []
     begun = time.perf_counter()
-    variant()
-    return max(1, round(SECONDS_A_BLOCK / (time.perf_counter() - begun)))
+    while not taken or time.perf_counter() - begun < SECONDS_A_BLOCK:
+        wall, cpu = time.perf_counter(), time.process_time()
+        variant()
+        taken.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return taken
 
 
 def ratio(times: Times, reference: Times) -> Ratio:

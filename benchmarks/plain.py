@@ -1,7 +1,9 @@
 """The same networks as they would be in plain Flax: XLA's own operations, no compiler option."""
 
 import contextlib
-from collections.abc import Iterator
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 import flax.linen as nn
@@ -41,3 +43,27 @@ def plain_flax() -> Iterator[None]:
         for module in (cnn, crnn, resnet, unet, vgg):
             patches.enter_context(mock.patch.object(module, "max_pool", _max_pool))
         yield
+
+
+_PR_SET_THP_DISABLE = 41
+"""From Linux's prctl.h."""
+
+
+def in_small_pages(call: Callable[[], object]) -> Callable[[], object]:
+    """The same call, with its new memory in pages of the size that a process has by default.
+
+    The benchmark restarts itself with large pages, which are one of this library's levers. Linux
+    has a switch for the whole process, and the memory that the call takes anew is what it is about.
+    """
+    if sys.platform != "linux":
+        return call
+    prctl = ctypes.CDLL(None).prctl
+
+    def with_default_pages() -> object:
+        prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
+        try:
+            return call()
+        finally:
+            prctl(_PR_SET_THP_DISABLE, 0, 0, 0, 0)
+
+    return with_default_pages

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from benchmarks.cases import CASES, Call, Ctc, Network
-from benchmarks.plain import plain_flax
+from benchmarks.plain import in_small_pages, plain_flax
 from benchmarks.twins import TWINS, Twin, ctc_call, on_one_thread
 from flax_models import from_torch
 
@@ -47,7 +47,7 @@ def _of_network(
         steps = {"ours": case.train(variables)}
         if case.convolves:
             with plain_flax():
-                steps["plain flax"] = case.train(variables, mended=False)
+                steps["plain flax"] = in_small_pages(case.train(variables, mended=False))
         steps |= {key: twin.train for key, twin in twins.items()}
         check_equal({key: step() for key, step in steps.items()})
         yield "train", {**steps, "torch one thread": on_one_thread(one_thread.train)}
@@ -55,7 +55,7 @@ def _of_network(
         calls: dict[str, Call] = {"ours": case.infer(variables)}
         if case.convolves:
             with plain_flax():
-                calls["plain flax"] = case.infer(variables, mended=False)
+                calls["plain flax"] = in_small_pages(case.infer(variables, mended=False))
         calls |= {key: twin.infer for key, twin in twins.items()}
         calls["torch one thread"] = on_one_thread(one_thread.infer)
         yield "infer", calls
