@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shlex
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -25,7 +27,7 @@ from benchmarks.measure import (
 from benchmarks.rounds import measure_rounds, spread
 from benchmarks.start import measure_starts
 from benchmarks.variants import variants
-from train.huge_pages import restart_with_huge_pages
+from train.allocator import restart_with_huge_pages
 
 
 def main() -> int:
@@ -41,6 +43,11 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in CASES]:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    if min(options.rounds, options.blocks) < 1:
+        parser.error("--rounds and --blocks are 1 or more")
+    path = Path(options.json) if options.json else None
+    if path and not path.parent.is_dir():
+        parser.error(f"no folder {path.parent} for --json; make it first")
     threads = len(os.sched_getaffinity(0))
     run = options.run or time.strftime("%Y-%m-%d %H:%M:%S")
     if not options.run:
@@ -51,9 +58,12 @@ def main() -> int:
     names = options.names or list(CASES)
     if options.rounds > 1:
         passed_on = ["--blocks", str(options.blocks), *["--no-compile"] * options.no_compile]
-        path = Path(options.json) if options.json else None
         starts = not options.no_starts
-        rows = measure_rounds(names, options.rounds, run, passed_on, starts, path)
+        try:
+            rows = measure_rounds(names, options.rounds, run, passed_on, starts, path)
+        except subprocess.CalledProcessError as error:
+            print(f"error: a process failed, see above: {shlex.join(error.cmd)}", file=sys.stderr)
+            return 1
         print(f"medians of {options.rounds} processes, with the least and the greatest ratio:")
         print(*map(in_words, rows), sep="\n")
         return 0
@@ -67,8 +77,8 @@ def main() -> int:
         if has_starts and not options.no_starts:
             rows[0]["starts"] = measure_starts(name)
             print(starts_in_words(rows[0]), flush=True)
-        if options.json:
-            with open(options.json, "a") as file:
+        if path:
+            with path.open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
     return 0
 
@@ -89,6 +99,7 @@ def measure(name: str, mode: str, calls: Mapping[str, Call], blocks: int) -> dic
         "blocks": blocks,
         "threads": torch.get_num_threads(),
         "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
+        "preloaded": os.environ.get("LD_PRELOAD", ""),
         "busy_share": busy,
         "control_cpu_milliseconds": [before.cpu, after.cpu],
         "no_verdict": why_no_verdict(busy, before, after),

@@ -97,7 +97,10 @@ class Network:
             variables: to begin with; None draws them.
             mended: whether to compile with the options that this library chooses.
         """
-        state, train_step = self.compile(variables, mended)
+        return self.repeated(*self.compile(variables, mended))
+
+    def repeated(self, state: Any, train_step: Any) -> Callable[[], float]:
+        """A compiled step that goes on from what it left, always on the same batch."""
         batch = self.batch()
 
         def step() -> float:

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 import flax_models as models
 from benchmarks.cases import Network
 from benchmarks.measure import interleave
+from train.allocator import restart_with_huge_pages
 from train.figures import save
-from train.huge_pages import restart_with_huge_pages
 
 GROWING: dict[str, dict[int, Network]] = {
     "images in a batch (ResNet-20, 32x32)": {
@@ -60,16 +60,17 @@ def main() -> int:
 
 
 def costs(cases: Sequence[Network], blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds a training step, and the temporary memory in MiB that its program asks for."""
-    times = interleave({str(i): case.train(None) for i, case in enumerate(cases)}, blocks)
-    seconds = np.array([of_case.median for of_case in times.values()])
-    return seconds, np.array([temporary_mebibytes(case) for case in cases])
+    """Seconds a training step, and the temporary memory in MiB that its program asks for.
 
-
-def temporary_mebibytes(case: Network) -> float:
-    """Of the compiled training step, beside parameters, batch and optimizer state."""
-    _, step = case.compile(None)
-    return step.memory_analysis().temp_size_in_bytes / 2**20
+    Temporary is what is not parameters, batch or optimizer state.
+    """
+    steps, mebibytes = {}, []
+    for number, case in enumerate(cases):
+        state, step = case.compile(None)
+        steps[str(number)] = case.repeated(state, step)
+        mebibytes.append(step.memory_analysis().temp_size_in_bytes / 2**20)
+    times = interleave(steps, blocks)
+    return np.array([of_case.median for of_case in times.values()]), np.array(mebibytes)
 
 
 def slope_of(sizes: Sequence[int], values: Sequence[float] | np.ndarray) -> float:

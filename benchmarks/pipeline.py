@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.measure import interleave, ratio
 from data import Batches, Splits
 from train import DataParallel, Supervised, recipes
-from train.huge_pages import restart_with_huge_pages
+from train.allocator import restart_with_huge_pages
 from train.loop import Guard, Loop
 from train.recipe import Recipe
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import sys
 from collections.abc import Callable, Iterator
 from unittest import mock
 
@@ -13,6 +12,7 @@ from jaxtyping import Array
 from flax_models import cnn, crnn, layers, resnet, unet, vgg
 from flax_models.convolution import convolve_directly
 from flax_models.pooling import pair
+from train.allocator import would_help
 
 
 def _max_pool(images: Array, window: int | tuple[int, int], stride=None, padding: int = 0) -> Array:
@@ -50,12 +50,11 @@ _PR_SET_THP_DISABLE = 41
 
 
 def in_small_pages(call: Callable[[], object]) -> Callable[[], object]:
-    """The same call, with its new memory in pages of the size that a process has by default.
+    """The same call, whose new memory has the pages of a process that does not ask for large ones.
 
-    The benchmark restarts itself with large pages, which are one of this library's levers. Linux
-    has a switch for the whole process, and the memory that the call takes anew is what it is about.
+    The benchmark restarts itself with large pages, which are one of this library's levers.
     """
-    if sys.platform != "linux":
+    if not would_help():
         return call
     prctl = ctypes.CDLL(None).prctl
 

@@ -1,7 +1,8 @@
 """The tables of docs/performance.md, from results.jsonl: ``python -m benchmarks.table``.
 
 Of the newest run that has a control of the host's speed, each row's median process, beside
-the run before; and how many rows agree of the newest two runs that had the same settings of glibc.
+the run before; and how many rows agree of the newest two runs that had the same allocator and
+settings of it.
 """
 
 import itertools
@@ -34,15 +35,19 @@ def by_run(rows: list[dict]) -> list[Run]:
     runs: dict[str, list[dict]] = {}
     for row in rows:
         if "control_cpu_milliseconds" in row:
-            runs.setdefault(row.get("run", row["date"][:10]), []).append(row)
+            runs.setdefault(_run(row), []).append(row)
     return [by_network(runs[name]) for name in sorted(runs)]
 
 
-def alike(runs: list[Run]) -> tuple[Run, Run]:
-    """The newest two runs, one after the other, of the same settings of glibc."""
+def _run(row: dict) -> str:
+    return row.get("run", row["date"][:10])
 
-    def settings(run: Run) -> set[str]:
-        return {row.get("glibc_tunables", "") for row in run.values()}
+
+def alike(runs: list[Run]) -> tuple[Run, Run]:
+    """The newest two runs, one after the other, of the same allocator and settings of it."""
+
+    def settings(run: Run) -> set[tuple[str, str]]:
+        return {(row.get("preloaded", ""), row.get("glibc_tunables", "")) for row in run.values()}
 
     pairs = list(itertools.pairwise(runs))
     return next(pair for pair in reversed(pairs) if settings(pair[0]) == settings(pair[1]))
@@ -57,7 +62,7 @@ def agreement(before: Run, newest: Run) -> str:
         one, other = newest[key]["ratio"], before[key]["ratio"]
         if max(one, other) / min(one, other) - 1 > AGREE:
             apart.append(f"{' '.join(key)} ({other:.2f}, {one:.2f})")
-    begun = " and ".join(min(row["date"] for row in run.values()) for run in (before, newest))
+    begun = " and ".join(_run(next(iter(run.values())))[:16] for run in (before, newest))
     share = f"{len(settled) - len(apart)} of {len(both)}"
     text = f"Of the runs that began at {begun}, {share} rows agree within {AGREE:.0%}"
     return text + (f"; these do not: {', '.join(apart)}." if apart else ".")

@@ -2,8 +2,8 @@
 
 import sys
 
+from train.allocator import restart_with_faster_memory
 from train.cli import main
-from train.huge_pages import restart_with_huge_pages
 
-restart_with_huge_pages()
+restart_with_faster_memory()
 sys.exit(main(["train", *sys.argv[1:]]))

@@ -14,11 +14,11 @@ import jax
 from jax.export import Exported
 
 from data import DataError, Splits
+from train.allocator import restart_with_faster_memory
 from train.checkpoints import latest_in_words
 from train.errors import RunError, UsageError
 from train.export import ExportedTask, load_exported, save_exported
 from train.fit import fit
-from train.huge_pages import restart_with_huge_pages
 from train.loop import Loop, Predictor
 from train.parallel import DataParallel, choose_devices, use_compilation_cache
 from train.peers import Peers
@@ -44,7 +44,7 @@ flax-models convert ARCH IN OUT             weights from PyTorch's names and lay
 def program() -> int:
     """The console script: ``main`` in a process that is made ready for training."""
     if "train" in sys.argv[1:2]:
-        restart_with_huge_pages()
+        restart_with_faster_memory()
     return main()
 
 

@@ -1,12 +1,18 @@
 """The benchmark compares equal work, in turns, and gives no verdict on a loaded machine."""
 
+import ctypes
 import time
+from functools import partial
 
 import pytest
 
 from benchmarks.__main__ import in_words, measure
 from benchmarks.measure import Control, interleave, ratio, why_no_verdict
+from benchmarks.plain import in_small_pages
 from benchmarks.variants import check_equal, variants
+from train.allocator import would_help
+
+PR_GET_THP_DISABLE = 42
 
 
 def test_a_ratio_is_the_time_of_one_over_the_other():
@@ -15,6 +21,25 @@ def test_a_ratio_is_the_time_of_one_over_the_other():
     assert compared.low <= compared.median <= compared.high
     assert 2 < compared.median < 4
     assert max(times["slow"].cpu) < 0.01  # asleep, not at work
+
+
+def test_what_it_costs_to_take_turns_is_not_timed():
+    last = ""
+
+    def call(name):
+        nonlocal last
+        time.sleep(0.005 if last == name else 0.1)
+        last = name
+
+    times = interleave({name: partial(call, name) for name in "ab"}, 2)
+    assert max(times["a"].wall + times["b"].wall) < 0.05
+
+
+@pytest.mark.skipif(not would_help(), reason="this kernel gives large pages to all or to none")
+def test_plain_flax_has_no_large_pages():
+    prctl = ctypes.CDLL(None).prctl
+    assert in_small_pages(lambda: prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0))() == 1
+    assert prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0
 
 
 @pytest.mark.parametrize(

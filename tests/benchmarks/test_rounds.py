@@ -1,7 +1,11 @@
 """Rounds of processes leave all their rows, and one for each network."""
 
 import json
+import sys
 
+import pytest
+
+from benchmarks.__main__ import main
 from benchmarks.rounds import measure_rounds
 
 
@@ -17,3 +21,27 @@ def test_each_round_is_a_process_and_the_row_is_of_their_median(tmp_path):
     counted = [one for one in processes if not one["no_verdict"]] or processes
     assert row["ratios"] == sorted(one["ratio"] for one in counted)
     assert row["ratio"] == row["ratios"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--json", "nowhere/rows.jsonl"], "no folder nowhere for --json; make it first"),
+        (["--blocks", "0"], "--rounds and --blocks are 1 or more"),
+        (["nothing"], "no case nothing; there are mlp, cnn"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_measured(options, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *options])
+    with pytest.raises(SystemExit):
+        main()
+    assert said in capsys.readouterr().err
+
+
+def test_a_process_that_fails_ends_the_run_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "mlp", "--no-starts"])
+    monkeypatch.setenv("JAX_PLATFORMS", "abacus")
+    assert main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a process failed, see above: ")
+    assert "-m benchmarks mlp" in line

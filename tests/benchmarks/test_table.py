@@ -55,7 +55,7 @@ def test_agreement_counts_rows_within_a_tenth_and_names_the_others():
         ]
     )
     assert agreement(before, newest) == (
-        "Of the runs that began at 2026-11-28 19:00 and 2026-11-28 19:00, 1 of 3 rows agree within "
+        "Of the runs that began at 2026-11-28 18:00 and 2026-11-28 19:00, 1 of 3 rows agree within "
         "10%; these do not: cnn train (1.00, 0.90)."
     )
 
