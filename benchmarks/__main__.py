@@ -134,5 +134,5 @@ def starts_in_words(row: dict) -> str:
 
 
 if __name__ == "__main__":
-    restart_with_huge_pages()  # for both sides, since they share the process
+    restart_with_huge_pages()  # for both sides but plain Flax; they share the process
     sys.exit(main())

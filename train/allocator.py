@@ -17,7 +17,7 @@ from typing import NoReturn
 KERNEL = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 TUNABLE = "glibc.malloc.hugetlb"
 TCMALLOC = ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4")
-"""Debian's libtcmalloc-minimal4; Colab has the other, preloaded."""
+"""Of Debian's and Ubuntu's libtcmalloc-minimal4 and libgoogle-perftools4."""
 
 
 def restart_with_faster_memory() -> None:
