@@ -21,9 +21,8 @@ import torch
 
 from benchmarks.cases import CASES, Call, Ctc, Network
 from benchmarks.measure import compare, interleave
-from benchmarks.twins import TWINS, Twin, ctc_call
+from benchmarks.twins import Twin, ctc_call, first_weights
 from benchmarks.variants import check_equal
-from flax_models import from_torch
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
 """Of the losses of both sides before a clock starts; a GPU's float32 products are TF32 at times."""
@@ -81,9 +80,7 @@ def variants(
             yield "train", dict(steps)
         return
     rough = precision == "bfloat16"
-    torch.manual_seed(0)
-    weights = {key: tensor.clone() for key, tensor in TWINS[name]().state_dict().items()}
-    variables = from_torch(weights, case.model, case.batch()["inputs"])
+    weights, variables = first_weights(name)
     ours: Network = case.in_bfloat16() if rough else case
     on_device = {"device": device, "bfloat16": rough}
     twins = {"torch eager": Twin(name, weights, **on_device)}  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 import flax_models as models
 from benchmarks.cases import Network
 from benchmarks.measure import interleave
-from train.allocator import restart_with_huge_pages
+from train.allocator import restart_with_faster_memory
 from train.figures import save
 
 GROWING: dict[str, dict[int, Network]] = {
@@ -79,5 +79,5 @@ def slope_of(sizes: Sequence[int], values: Sequence[float] | np.ndarray) -> floa
 
 
 if __name__ == "__main__":
-    restart_with_huge_pages()
+    restart_with_faster_memory()
     sys.exit(main())

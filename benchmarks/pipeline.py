@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.measure import interleave, ratio
 from data import Batches, Splits
 from train import DataParallel, Supervised, recipes
-from train.allocator import restart_with_huge_pages
+from train.allocator import restart_with_faster_memory
 from train.loop import Guard, Loop
 from train.recipe import Recipe
 
@@ -95,5 +95,5 @@ def steps_alone(
 
 
 if __name__ == "__main__":
-    restart_with_huge_pages()
+    restart_with_faster_memory()
     raise SystemExit(main())

@@ -31,6 +31,7 @@ from benchmarks.torch_models import (
     vgg,
     vit,
 )
+from flax_models import from_torch
 
 
 class Translator(nn.Module):
@@ -143,6 +144,15 @@ class Twin:
         if self._case.reads_text:
             return _ctc(outputs, self._targets, "none").mean()
         return nn.functional.cross_entropy(outputs, self._targets)
+
+
+def first_weights(name: str) -> tuple[dict[str, Tensor], Any]:
+    """The weights that a network's comparison begins with: PyTorch's, and the same for Flax."""
+    case = CASES[name]
+    assert isinstance(case, Network)
+    torch.manual_seed(0)
+    weights = {key: tensor.clone() for key, tensor in TWINS[name]().state_dict().items()}
+    return weights, from_torch(weights, case.model, case.batch()["inputs"])
 
 
 def ctc_call(case: Ctc, device: str = "cpu") -> Callable[[], float]:

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from benchmarks.cases import CASES, Call, Ctc, Network
-from benchmarks.plain import in_small_pages, plain_flax
-from benchmarks.twins import TWINS, Twin, ctc_call, on_one_thread
-from flax_models import from_torch
+from benchmarks.plain import PLAIN, PlainFlax
+from benchmarks.twins import Twin, ctc_call, first_weights, on_one_thread
 
 
 def variants(name: str, with_compile: bool = True) -> Iterator[tuple[str, dict[str, Call]]]:
@@ -34,31 +33,30 @@ def variants(name: str, with_compile: bool = True) -> Iterator[tuple[str, dict[s
 def _of_network(
     name: str, case: Network, with_compile: bool
 ) -> Iterator[tuple[str, dict[str, Call]]]:
-    torch.manual_seed(0)
-    weights = {key: tensor.clone() for key, tensor in TWINS[name]().state_dict().items()}
-    variables = from_torch(weights, case.model, case.batch()["inputs"])
+    weights, variables = first_weights(name)
     twins = {"torch eager": Twin(name, weights)}
     if case.has_images:
         twins["torch channels-last"] = Twin(name, weights, torch.channels_last)
     if with_compile:
         twins["torch compile"] = Twin(name, weights, compiled=True)
     one_thread = Twin(name, weights)
+    plain = PlainFlax(name) if case.convolves else None
     if "train" in case.modes:
         steps = {"ours": case.train(variables)}
-        if case.convolves:
-            with plain_flax():
-                steps["plain flax"] = in_small_pages(case.train(variables, mended=False))
+        if plain:
+            steps[PLAIN] = plain.train
         steps |= {key: twin.train for key, twin in twins.items()}
         check_equal({key: step() for key, step in steps.items()})
         yield "train", {**steps, "torch one thread": on_one_thread(one_thread.train)}
     if "infer" in case.modes:
         calls: dict[str, Call] = {"ours": case.infer(variables)}
-        if case.convolves:
-            with plain_flax():
-                calls["plain flax"] = in_small_pages(case.infer(variables, mended=False))
+        if plain:
+            calls[PLAIN] = plain.infer
         calls |= {key: twin.infer for key, twin in twins.items()}
         calls["torch one thread"] = on_one_thread(one_thread.infer)
         yield "infer", calls
+    if plain:
+        plain.close()
 
 
 def check_equal(losses: dict[str, float], tolerance: float = 1e-4) -> None:

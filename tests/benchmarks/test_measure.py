@@ -1,18 +1,16 @@
 """The benchmark compares equal work, in turns, and gives no verdict on a loaded machine."""
 
-import ctypes
+import re
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import in_words, measure
 from benchmarks.measure import Control, interleave, ratio, why_no_verdict
-from benchmarks.plain import in_small_pages
+from benchmarks.plain import PLAIN, PlainFlax
 from benchmarks.variants import check_equal, variants
-from train.allocator import would_help
-
-PR_GET_THP_DISABLE = 42
 
 
 def test_a_ratio_is_the_time_of_one_over_the_other():
@@ -35,11 +33,21 @@ def test_what_it_costs_to_take_turns_is_not_timed():
     assert max(times["a"].wall + times["b"].wall) < 0.05
 
 
-@pytest.mark.skipif(not would_help(), reason="this kernel gives large pages to all or to none")
-def test_plain_flax_has_no_large_pages():
-    prctl = ctypes.CDLL(None).prctl
-    assert in_small_pages(lambda: prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0))() == 1
-    assert prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0
+def test_plain_flax_has_the_memory_of_a_process_that_asks_for_nothing(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    monkeypatch.setenv("LD_PRELOAD", "libanothermalloc.so")
+    process = PlainFlax("autoencoder")
+    environment = Path(f"/proc/{process.number}/environ")
+    if environment.exists():
+        assert not {"GLIBC_TUNABLES", "LD_PRELOAD"} & set(
+            re.findall(r"(\w+)=", environment.read_text())
+        )
+    first, second = process.train(), process.train()
+    assert second < first
+    assert process.infer() == 0
+    process.close()
+    with pytest.raises((RuntimeError, ValueError)):
+        process.train()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,8 @@ def test_a_row_says_what_was_measured(name, expected):
         ["train", "infer"] if name != "ctc-small" else ["train"]
     )
     for row in rows:
-        assert row["milliseconds"].keys() == row["cpu_milliseconds"].keys() == expected
+        assert row["milliseconds"].keys() == row["cpu_milliseconds"].keys() | ({PLAIN} & expected)
+        assert row["milliseconds"].keys() == expected
         assert row["fastest_torch"].startswith("torch")
         assert row["ratio"] > 0
         assert ("ratio_plain_flax" in row) == ("plain flax" in expected)
