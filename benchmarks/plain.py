@@ -74,11 +74,6 @@ class PlainFlax:
             text=True,
         )
 
-    @property
-    def number(self) -> int:
-        """Of the process."""
-        return self._process.pid
-
     def train(self) -> float:
         """One training step; its loss."""
         return self._answer("train")
@@ -94,11 +89,12 @@ class PlainFlax:
     def _answer(self, mode: str) -> float:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(mode + "\n")
-        self._process.stdin.flush()
-        if line := self._process.stdout.readline():
-            return float(line)
-        raise RuntimeError("the process of plain Flax has ended, see above")
+        try:
+            self._process.stdin.write(mode + "\n")
+            self._process.stdin.flush()
+            return float(self._process.stdout.readline())
+        except (BrokenPipeError, ValueError):  # nobody reads, or nothing is answered
+            raise RuntimeError("the process of plain Flax has ended, see above") from None
 
 
 def main(name: str) -> None:

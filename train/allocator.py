@@ -42,11 +42,11 @@ def restart_with_huge_pages() -> None:
     large pages to all or to none; or the C library is not glibc 2.35 or newer.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
-    if TUNABLE not in tunables and would_help():
+    if TUNABLE not in tunables and offers_large_pages():
         _restart(GLIBC_TUNABLES=":".join(filter(None, [tunables, f"{TUNABLE}=1"])))
 
 
-def would_help() -> bool:
+def offers_large_pages() -> bool:
     """Whether the kernel gives large pages to those who ask, and this C library can ask."""
     name, version = platform.libc_ver()
     if name != "glibc" or tuple(map(int, version.split("."))) < (2, 35):
