@@ -125,12 +125,14 @@ def _backward(
         step, d_final, (d_hidden, before, carries, gates, live), reverse=not reverse
     )
     d_products = d_projected if d_products is None else d_products
+    # Written as the transpose of products^T h: XLA:CPU's fast matrix products do not take one whose
+    # result is transposed, which h^T products becomes (docs/performance.md).
     d_weight = lax.dot_general(
-        before[0].astype(weight.dtype),
         d_products.astype(weight.dtype),
+        before[0].astype(weight.dtype),
         (((0, 1), (0, 1)), ((), ())),
         preferred_element_type=before[0].dtype,
-    )
+    ).T
     d_bias = None if bias is None else d_products.sum((0, 1)).astype(bias.dtype)
     return d_projected, d_start, d_weight.astype(weight.dtype), d_bias, None
 
