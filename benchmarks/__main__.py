@@ -15,6 +15,7 @@ import jax
 import torch
 
 from benchmarks.cases import CASES, Call, Network
+from benchmarks.elsewhere import PLAIN
 from benchmarks.measure import (
     busy_share,
     compare,
@@ -24,7 +25,6 @@ from benchmarks.measure import (
     ratio,
     why_no_verdict,
 )
-from benchmarks.plain import PLAIN
 from benchmarks.rounds import measure_rounds, spread
 from benchmarks.start import measure_starts
 from benchmarks.variants import variants
@@ -95,9 +95,7 @@ def measure(name: str, mode: str, calls: Mapping[str, Call], blocks: int) -> dic
         "device": jax.default_backend(),
         **compare(times),
         "cpu_milliseconds": {
-            variant: 1e3 * statistics.median(t.cpu)
-            for variant, t in times.items()
-            if variant != PLAIN  # which another process works for
+            variant: 1e3 * statistics.median(t.cpu) for variant, t in times.items()
         },
         "blocks": blocks,
         "threads": torch.get_num_threads(),

@@ -101,12 +101,12 @@ class Network:
 
     def repeated(self, state: Any, train_step: Any) -> Callable[[], float]:
         """A compiled step that goes on from what it left, always on the same batch."""
-        batch = self.batch()
+        batch = jax.device_put(self.batch())  # where PyTorch has its own, too
 
         def step() -> float:
             nonlocal state
             state, sums = train_step(state, batch)
-            return float(sums["loss"] / sums["n"])
+            return float(sums["loss"]) / float(sums["n"])
 
         return step
 
@@ -124,7 +124,8 @@ class Network:
 
     def infer(self, variables: Any, mended: bool = True) -> Call:
         """A forward pass as in evaluation."""
-        inputs, weights = self.batch()["inputs"], Weights(jax.device_put(variables))
+        inputs = jax.device_put(self.batch()["inputs"])
+        weights = Weights(jax.device_put(variables))
 
         def apply(weights: Weights, inputs: Any) -> Array:
             return first(self.model.apply(weights.variables, inputs))
@@ -151,7 +152,7 @@ class Ctc:
 
     def train(self, method: str) -> Callable[[], float]:
         """Loss and gradient by a method of ``ctc_loss``."""
-        logits, labels = self.logits_and_labels()
+        logits, labels = jax.device_put(self.logits_and_labels())
         step = jax.jit(jax.value_and_grad(lambda x: models.ctc_loss(x, labels, method=method)))
         return lambda: float(jax.block_until_ready(step(logits))[0])
 

@@ -80,9 +80,14 @@ def line(row: dict, before: dict | None) -> list[str]:
         f"{before['ratio']:.2f}" if before and not before["no_verdict"] else "",
         row["fastest_torch"].removeprefix("torch "),
         f"{row['milliseconds'][row['fastest_torch']]:.3g}",
-        f"{row['milliseconds']['ours']:.3g}",
+        _ours(row),
         plain,
     ]
+
+
+def _ours(row: dict) -> str:
+    fastest = row.get("fastest_ours", "ours")
+    return f"{row['milliseconds'][fastest]:.3g}{fastest.removeprefix('ours').replace(' ', ', ', 1)}"
 
 
 def starts(row: dict) -> list[str]:

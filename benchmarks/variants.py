@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from benchmarks.cases import CASES, Call, Ctc, Network
-from benchmarks.plain import PLAIN, PlainFlax
+from benchmarks.elsewhere import ONE_CORE, PLAIN, Elsewhere
 from benchmarks.twins import Twin, ctc_call, first_weights, on_one_thread
 
 
@@ -19,13 +19,16 @@ def variants(name: str, with_compile: bool = True) -> Iterator[tuple[str, dict[s
     case = CASES[name]
     if isinstance(case, Ctc):
         torch_step = ctc_call(case)
+        one_core = Elsewhere(name, ONE_CORE)
         steps = {
             "ours": case.train("fast"),
+            ONE_CORE: one_core.variant("train"),
             "optax": case.train("optax"),
             "torch eager": torch_step,
         }
         check_equal({name: step() for name, step in steps.items()})
         yield "train", {**steps, "torch one thread": on_one_thread(torch_step)}
+        one_core.close()
         return
     yield from _of_network(name, case, with_compile)
 
@@ -40,23 +43,23 @@ def _of_network(
     if with_compile:
         twins["torch compile"] = Twin(name, weights, compiled=True)
     one_thread = Twin(name, weights)
-    plain = PlainFlax(name) if case.convolves else None
+    # Convolutions gain by a second core, always; the other networks have no levers to be without.
+    kind = PLAIN if case.convolves else ONE_CORE
+    elsewhere = Elsewhere(name, kind)
     if "train" in case.modes:
-        steps = {"ours": case.train(variables)}
-        if plain:
-            steps[PLAIN] = plain.train
+        steps = {"ours": case.train(variables), kind: elsewhere.variant("train")}
         steps |= {key: twin.train for key, twin in twins.items()}
         check_equal({key: step() for key, step in steps.items()})
         yield "train", {**steps, "torch one thread": on_one_thread(one_thread.train)}
     if "infer" in case.modes:
-        calls: dict[str, Call] = {"ours": case.infer(variables)}
-        if plain:
-            calls[PLAIN] = plain.infer
+        calls: dict[str, Call] = {
+            "ours": case.infer(variables),
+            kind: elsewhere.variant("infer"),
+        }
         calls |= {key: twin.infer for key, twin in twins.items()}
         calls["torch one thread"] = on_one_thread(one_thread.infer)
         yield "infer", calls
-    if plain:
-        plain.close()
+    elsewhere.close()
 
 
 def check_equal(losses: dict[str, float], tolerance: float = 1e-4) -> None:
