@@ -1,6 +1,5 @@
 """Timing variants of the same work against one another, fairly: interleaved, many short blocks."""
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +8,8 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from train.parallel import usable_cores
 
 SECONDS_A_BLOCK = 0.25
 """Timed in each block, after as long again that is not: memory and caches have to settle first."""
@@ -180,10 +181,9 @@ def _processor_ticks() -> list[int]:
 
 def processor() -> str:
     """The processor's name, and how many of its cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.partition(":")[2].strip() for line in file if "model name" in line]
     except OSError:
         names = []
-    return f"{names[0] if names else 'unknown processor'}, {cores} cores"
+    return f"{names[0] if names else 'unknown processor'}, {usable_cores()} cores"

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from train.errors import RunError
 from train.log import RunLog
 from train.loop import Guard, Loop, Predictor
 from train.overfit import first_examples, unchanging
-from train.parallel import DataParallel
+from train.parallel import DataParallel, usable_cores
 from train.recipe import Recipe, Run, default_folder
 from train.report import Reporter
 from train.run_folder import (
@@ -225,7 +224,7 @@ def _draw_and_summarize(
         "device": device.platform,
         "device_kind": device.device_kind,
         "devices": loop.parallel.mesh.size,
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "jax": jax.__version__,
         "data": run.splits.source,
         "seed": run.recipe.seed,

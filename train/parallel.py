@@ -21,11 +21,21 @@ from train.steps import Batch
 def use_compilation_cache(folder: Path) -> None:
     """Keep compiled steps on disk, so that a second process starts at once.
 
-    ``JAX_COMPILATION_CACHE_DIR``, if set, comes first.
+    ``JAX_COMPILATION_CACHE_DIR``, if set, comes first. Each number of cores has a folder of its
+    own in ``folder``: XLA:CPU cuts a program into tasks for as many as there are when it compiles,
+    and does not put that in its key.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+        of_cores = folder / f"{usable_cores()}-cores"
+        jax.config.update("jax_compilation_cache_dir", str(of_cores))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, as by ``taskset`` or a batch system."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def choose_devices(count: int | None) -> list[jax.Device] | None:
