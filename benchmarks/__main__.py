@@ -86,6 +86,8 @@ def main() -> int:
 
 def measure(name: str, mode: str, calls: Mapping[str, Call], blocks: int) -> dict:
     """One row: medians in milliseconds of wall and CPU time, and the ratio to the fastest torch."""
+    for call in calls.values():
+        call()  # by then all that is compiled or started for it is there, and at rest
     busy, before = busy_share(), control()
     times = interleave(calls, blocks)
     after = control()

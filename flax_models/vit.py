@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from flax_models.attention import MultiHeadAttention
 from flax_models.checks import check_images, known_size
 from flax_models.dropout import Dropout
+from flax_models.gradient_once import gradient_once
 from flax_models.layers import Conv
 from flax_models.pooling import at_least_float32
 
@@ -43,7 +44,7 @@ class EncoderBlock(nn.Module):
         attention = MultiHeadAttention(
             self.num_heads, self.dropout_rate, name="self_attention", **dtypes
         )
-        x = x + dropout(attention(y, y, y, None, train)[0])
+        x = gradient_once(x + dropout(attention(y, y, y, None, train)[0]))
         y = layer_norm("ln_2", **dtypes)(x)
         for index, features in ((0, self.mlp_features), (3, x.shape[-1])):
             dense = nn.Dense(
@@ -57,7 +58,7 @@ class EncoderBlock(nn.Module):
             if index == 0:
                 y = nn.gelu(at_least_float32(y), approximate=False).astype(y.dtype)
             y = dropout(y)
-        return x + y
+        return gradient_once(x + y)
 
 
 def layer_norm(name: str, **dtypes: Any) -> nn.LayerNorm:
