@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,7 @@ class Elsewhere:
 class ElsewhereCall:
     """A variant as any other, but that its blocks are timed where it runs."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Callable[[str], Any]) -> None:
         self._answer = answer
 
     def __call__(self) -> float:

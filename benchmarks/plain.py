@@ -8,7 +8,7 @@ import flax.linen as nn
 from jax import lax
 from jaxtyping import Array
 
-from flax_models import cnn, crnn, layers, resnet, unet, vgg
+from flax_models import cnn, crnn, layers, resnet, unet, vgg, vit
 from flax_models.convolution import convolve_directly
 from flax_models.pooling import pair
 
@@ -32,12 +32,13 @@ def _convolve_transposed(images: Array, kernel: Array, stride: int, padding: int
 
 @contextlib.contextmanager
 def plain_flax() -> Iterator[None]:
-    """What is traced in here has none of this library's levers for convolutional networks."""
+    """What is traced in here has none of this library's levers for networks with images."""
     with contextlib.ExitStack() as patches:
         patches.enter_context(mock.patch.object(layers, "convolve", convolve_directly))
         patches.enter_context(
             mock.patch.object(layers, "convolve_transposed", _convolve_transposed)
         )
+        patches.enter_context(mock.patch.object(vit, "gradient_once", lambda x: x))
         for module in (cnn, crnn, resnet, unet, vgg):
             patches.enter_context(mock.patch.object(module, "max_pool", _max_pool))
         yield
