@@ -5,7 +5,7 @@ from harness import check_parity, check_parity_in_double
 
 from benchmarks.torch_models.resnet import CifarResNet as TorchCifarResNet
 from benchmarks.torch_models.resnet import ResNet as TorchResNet
-from flax_models import CifarResNet, resnet18, resnet34, resnet50, resnet101, resnet152
+from flax_models import CifarResNet, ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
 
 
 def images(*shape):
@@ -32,7 +32,6 @@ def test_cifar_resnet_is_its_twin(model, shape):
     [
         (resnet18, (3, 70, 65, 3), False),
         (resnet18, (1, 23, 19, 3), True),
-        (resnet50, (2, 67, 65, 3), False),
         pytest.param(resnet34, (2, 70, 65, 3), False, marks=pytest.mark.slow),
     ],
 )
@@ -42,10 +41,16 @@ def test_resnet_is_its_twin(make, shape, small_images):
     check_parity(model, twin, images(*shape))
 
 
+def one_bottleneck_a_stage(num_classes):
+    return ResNet((1, 1, 1, 1), True, num_classes)
+
+
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
         (resnet18, (2, 40, 37, 3)),
+        (one_bottleneck_a_stage, (2, 35, 33, 3)),
+        pytest.param(resnet50, (2, 67, 65, 3), marks=pytest.mark.slow),
         pytest.param(resnet101, (2, 67, 65, 3), marks=pytest.mark.slow),
         pytest.param(resnet152, (2, 67, 65, 3), marks=pytest.mark.slow),
     ],
