@@ -120,7 +120,7 @@ class Network:
             own = jax.tree.map(jnp.copy, dict(variables))  # the step donates what it is given
             state = state.replace(params=own.pop("params"), model_state=own)
         lowered = jax.jit(task.train_step, donate_argnums=0).lower(state, batch)
-        return state, compile_mended(lowered) if mended else lowered.compile()
+        return state, compile_mended(lowered, cached=False) if mended else lowered.compile()
 
     def infer(self, variables: Any, mended: bool = True) -> Call:
         """A forward pass as in evaluation."""
@@ -131,7 +131,7 @@ class Network:
             return first(self.model.apply(weights.variables, inputs))
 
         lowered = jax.jit(apply).lower(weights, inputs)
-        compiled = compile_mended(lowered) if mended else lowered.compile()
+        compiled = compile_mended(lowered, cached=False) if mended else lowered.compile()
         return lambda: jax.block_until_ready(compiled(weights, inputs))
 
 

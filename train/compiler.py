@@ -1,10 +1,14 @@
 """Options that mend what XLA does badly by default, where a backend and its version have them."""
 
+import contextlib
 import functools
 import math
 import re
+from collections.abc import Iterator
 
 import jax
+
+from train.onednn import convolutions_by_onednn
 
 Options = dict[str, str | bool]
 
@@ -17,29 +21,61 @@ NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
 NARROW_OR_RECURRENT_INFERENCE = ()
 """Its reductions gain nothing there, and the CRNN's pooling takes longer by them."""
 
+BESIDE_ONEDNN = ("DOT", "INDIVIDUAL_DOT")
+
 NARROW_CHANNELS = 16
 
 
-def compile_mended(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """Compile with the options that mend this program."""
-    return lowered.compile(compiler_options=compiler_options(lowered))
+def compile_mended(lowered: jax.stages.Lowered, cached: bool = True) -> jax.stages.Compiled:
+    """Compile with the options that mend this program.
+
+    Args:
+        lowered: what ``jax.jit(function).lower(...)`` gave.
+        cached: False sends convolutions on a CPU to oneDNN where that pays (``train/onednn.py``).
+            It is for programs that run for minutes: no compilation cache can hold them.
+    """
+    text = lowered.as_text()  # before calls of oneDNN take the place of convolutions
+    if not cached and jax.default_backend() == "cpu":
+        with convolutions_by_onednn(lowered) as there_are, _without_cache():
+            if there_are:
+                kinds = _kinds_beside_onednn(text)
+                return lowered.compile(compiler_options=cpu_convolution_options(kinds))
+    return lowered.compile(compiler_options=compiler_options(text))
 
 
-def compiler_options(lowered: jax.stages.Lowered) -> Options:
-    """Options for a program on the default backend.
+@contextlib.contextmanager
+def _without_cache() -> Iterator[None]:
+    """Nothing that is compiled in here is written to JAX's compilation cache."""
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    jax.config.update(name, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
+def compiler_options(text: str) -> Options:
+    """Options for a program in StableHLO on the default backend.
 
     Empty where there is nothing to mend: without convolutions they make a step slower (an MLP's
     took 2.5 ms with them and 1.3 ms without).
     """
-    if jax.default_backend() != "cpu":
-        return {}
-    text = lowered.as_text()
-    if "stablehlo.convolution" not in text:
+    if jax.default_backend() != "cpu" or "stablehlo.convolution" not in text:
         return {}
     narrow, recurrent = _mostly_narrow(text), "stablehlo.while" in text
     if not _has_kernel_gradient(text) and (narrow or recurrent):
         return cpu_convolution_options(NARROW_OR_RECURRENT_INFERENCE)
     return cpu_convolution_options(NARROW if narrow and "stablehlo.rsqrt" in text else WIDE)
+
+
+def _kinds_beside_onednn(text: str) -> tuple[str, ...]:
+    """As no convolution is left to YNNPACK, it may have the products."""
+    if not _has_kernel_gradient(text):
+        return BESIDE_ONEDNN
+    if _mostly_narrow(text) and "stablehlo.rsqrt" in text:
+        return NARROW
+    return (*BESIDE_ONEDNN, "REDUCE")
 
 
 def _has_kernel_gradient(text: str) -> bool:

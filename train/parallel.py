@@ -149,7 +149,7 @@ class DataParallel:
             out_shardings=(layout, self.replicated) if donate else self.replicated,
             donate_argnums=0 if donate else (),
         )
-        return compile_mended(jitted.lower(state, batch))
+        return compile_mended(jitted.lower(state, batch), cached=False)
 
     def put(self, batch: Batch) -> Batch:
         """This process's rows as one global array for each name."""

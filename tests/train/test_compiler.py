@@ -51,9 +51,9 @@ def lowered(features, gradient=False, steps=None, norm=False):
 
 def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
     product = jax.jit(lambda x: x @ x.swapaxes(-1, -2)).lower(jnp.ones((1, 8, 8, 2)))
-    assert compiler.compiler_options(product) == {}
+    assert compiler.compiler_options(product.as_text()) == {}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert compiler.compiler_options(lowered(32)) == {}
+    assert compiler.compiler_options(lowered(32).as_text()) == {}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
     ],
 )
 def test_training_and_inference_of_wide_and_narrow_networks(program, kinds):
-    options = compiler.compiler_options(lowered(**program))
+    options = compiler.compiler_options(lowered(**program).as_text())
     assert options == compiler.cpu_convolution_options(kinds)
 
 

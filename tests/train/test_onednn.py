@@ -1,0 +1,160 @@
+"""A program's convolutions by oneDNN are the same convolutions, and no cache is written."""
+
+import platform
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from train import onednn
+from train.compiler import compile_mended
+
+CALL = "__onednn$convolution"
+
+pytestmark = pytest.mark.skipif(
+    (jaxlib.__version__, platform.system(), platform.machine()) != onednn.TESTED,
+    reason="oneDNN is called only under versions of jaxlib that it was tested with",
+)
+
+
+@pytest.fixture
+def whatever_the_work(monkeypatch):
+    monkeypatch.setattr(onednn, "LEAST_WORK", 0)
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def convolve(images, kernel, stride=1, padding="SAME", **options):
+    numbers = ("NHWC", "HWIO", "NHWC")
+    strides = (stride, stride) if isinstance(stride, int) else stride
+    return jax.lax.conv_general_dilated(
+        images, kernel, strides, padding, dimension_numbers=numbers, **options
+    )
+
+
+def calls(lowered):
+    """Of oneDNN, if compiled to be called so."""
+    with onednn.convolutions_by_onednn(lowered) as there_are:
+        count = lowered.as_text().count(CALL)
+    assert there_are == (count > 0) or onednn.LEAST_WORK == 0
+    return count
+
+
+@pytest.mark.usefixtures("whatever_the_work")
+@pytest.mark.parametrize(
+    ("images", "kernel", "options", "by_onednn"),
+    [  # of the output, the gradient of the images and that of the kernel
+        ((3, 9, 7, 16), (3, 3, 16, 18), {}, 3),
+        ((2, 8, 6, 17), (3, 3, 17, 16), {"padding": ((2, 0), (1, 3))}, 2),
+        ((33, 6, 5, 16), (3, 2, 16, 16), {"padding": "VALID"}, 2 + 3),
+        ((2, 9, 10, 32), (3, 3, 32, 16), {"stride": 2, "padding": ((1, 1), (1, 1))}, 2),
+        ((2, 11, 8, 16), (4, 5, 16, 32), {"stride": (3, 1), "padding": ((1, 2), (2, 2))}, 2),
+        ((2, 9, 7, 3), (3, 3, 3, 16), {}, 2),
+        ((2, 9, 7, 20), (1, 1, 20, 30), {}, 2),
+        ((1, 3, 3, 130), (3, 3, 130, 16), {}, 2),
+        ((2, 8, 8, 16), (3, 3, 16, 16), {"rhs_dilation": (2, 2)}, 2),
+        ((2, 4, 4, 16), (3, 3, 16, 16), {"padding": ((1, 1),) * 2, "lhs_dilation": (2, 2)}, 1),
+        ((2, 8, 8, 32), (3, 3, 16, 16), {"feature_group_count": 2}, 0),
+    ],
+)
+def test_values_and_gradients_are_those_of_xla(images, kernel, options, by_onednn):
+    images, kernel = random(*images), random(*kernel, seed=1)
+
+    def values(images, kernel):
+        output, pull_back = jax.vjp(lambda x, k: convolve(x, k, **options), images, kernel)
+        return output, pull_back(jnp.cos(jnp.arange(output.size)).reshape(output.shape))
+
+    expected = jax.jit(values)(images, kernel)
+    lowered = jax.jit(values).lower(images, kernel)
+    compiled = compile_mended(lowered, cached=False)
+    assert calls(lowered) == by_onednn
+    for ours, theirs in zip(
+        jax.tree.leaves(compiled(images, kernel)), jax.tree.leaves(expected), strict=True
+    ):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours / scale, theirs / scale, atol=2e-6)
+
+
+@pytest.mark.usefixtures("whatever_the_work")
+def test_a_convolution_in_a_loop():
+    images, kernels = random(2, 6, 6, 16), random(3, 3, 3, 16, 16, seed=1) / 12
+
+    def loss(kernels):
+        output, _ = jax.lax.scan(lambda x, k: (jnp.tanh(convolve(x, k)), None), images, kernels)
+        return jnp.sum(output**2)
+
+    lowered = jax.jit(jax.value_and_grad(loss)).lower(kernels)
+    value, gradient = compile_mended(lowered, cached=False)(kernels)
+    assert calls(lowered) == 3
+    expected_value, expected_gradient = jax.value_and_grad(loss)(kernels)
+    np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-4 * np.abs(gradient).max())
+
+
+def lowered_for(channels=16, size=64, batch=8, dtype=jnp.float32, stride=1):
+    images = jax.ShapeDtypeStruct((batch, size, size, channels), dtype)
+    kernel = jax.ShapeDtypeStruct((3, 3, channels, channels), dtype)
+    return jax.jit(convolve, static_argnums=2).lower(images, kernel, stride)
+
+
+@pytest.mark.parametrize(
+    ("options", "pays"),
+    [
+        ({"batch": 64}, True),
+        ({"batch": 1}, False),
+        ({"batch": 64, "dtype": jnp.bfloat16}, False),
+        ({"batch": 64, "stride": 2}, False),
+        ({"batch": 1, "channels": 128}, False),
+    ],
+)
+def test_enough_work_of_the_usual_kind_pays(options, pays):
+    assert calls(lowered_for(**options)) == pays
+
+
+@pytest.mark.usefixtures("whatever_the_work")
+def test_the_program_is_put_back():
+    lowered = lowered_for()
+    before = lowered.as_text()
+    assert calls(lowered) == 1
+    assert lowered.as_text() == before
+    with pytest.raises(ValueError, match="while"), onednn.convolutions_by_onednn(lowered):
+        raise ValueError("while it is compiled")
+    assert lowered.as_text() == before
+
+
+@pytest.mark.usefixtures("whatever_the_work")
+def test_another_jaxlib_or_several_devices_keep_theirs(monkeypatch):
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
+    assert mesh.size == 2
+    by_row = NamedSharding(mesh, PartitionSpec("data"))
+    images, kernel = random(2, 8, 8, 16), random(3, 3, 16, 16)
+    lowered = jax.jit(convolve, in_shardings=(by_row, None)).lower(images, kernel)
+    assert calls(lowered) == 0
+    monkeypatch.setattr(onednn, "TESTED", ("0.0.0", "Linux", "x86_64"))
+    assert calls(lowered_for()) == 0
+
+
+@pytest.mark.usefixtures("whatever_the_work")
+def test_only_what_a_cache_can_hold_is_written_to_it(tmp_path):
+    """XLA would read memory that is not there to serialize a call of oneDNN."""
+    before = (
+        jax.config.jax_compilation_cache_dir,
+        jax.config.jax_persistent_cache_min_compile_time_secs,
+    )
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.experimental.compilation_cache.compilation_cache.reset_cache()
+    try:
+        compile_mended(lowered_for(), cached=False)
+        assert not list(tmp_path.glob("jit_convolve-*-cache"))
+        compile_mended(lowered_for(), cached=True)
+        assert len(list(tmp_path.glob("jit_convolve-*-cache"))) == 1
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before[0])
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
+        jax.experimental.compilation_cache.compilation_cache.reset_cache()
