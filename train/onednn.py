@@ -11,8 +11,6 @@ jaxlib that this was not tested with, and so is every convolution that is not of
 
 import contextlib
 import dataclasses
-import functools
-import json
 import math
 import platform
 from collections.abc import Iterator, Sequence
@@ -23,25 +21,19 @@ import jaxlib
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
+from train.onednn_calls import IMAGES, Layout, convolve, sum_kernel_gradient
+
 TESTED = ("0.10.2", "Linux", "x86_64")
 """Version and platform of jaxlib."""
 
 FEW = 64
-LEAST_WORK = 2**28
-"""Multiplications in convolutions of stride 1 with so few channels on one side. A program with less
-of them gains little, and starts sooner when a compilation cache holds it."""
+LEAST_WORK, LEAST_SHARE = 2**28, 0.5
+"""Multiplications in convolutions of stride 1 with so few channels on one side, and their share of
+a program's. With less of them it gains little, and starts sooner from a compilation cache."""
 
 SUMMED_BY_ONEDNN = range(16, 129)
 """Channels on both sides of a kernel whose gradient oneDNN sums faster (docs/performance.md)."""
 
-PART = 16
-"""Images that a kernel's gradient takes at once; their copies then stay in a core's cache."""
-
-Value = Any  # ir.Value, whose type has no shape for a type checker
-Layout = tuple[int, ...]
-"""Where batch, channels, rows and columns lie; in a kernel, features out, in, rows and columns."""
-
-IMAGES: Layout = (0, 3, 1, 2)
 KERNEL_GRADIENT = ((3, 0, 1, 2), (3, 0, 1, 2), (2, 3, 0, 1))
 """As JAX derives it: batch and channels change places, and the cotangent is the kernel."""
 
@@ -55,8 +47,8 @@ def convolutions_by_onednn(lowered: jax.stages.Lowered) -> Iterator[bool]:
     next call of the function, so it is put back as it was.
     """
     module: Any = lowered.compiler_ir()
-    convolutions = _convolutions(module)
-    if sum(convolution.narrow_work() for convolution in convolutions) < LEAST_WORK:
+    convolutions, pays = _survey(module)
+    if not pays:
         yield False
         return
     before = module.operation.clone()
@@ -72,20 +64,35 @@ def convolutions_by_onednn(lowered: jax.stages.Lowered) -> Iterator[bool]:
             module.body.append(operation)
 
 
-def _convolutions(module: Any) -> list["Convolution"]:
-    """Those that oneDNN may compute; none of a program for several devices."""
+def _survey(module: Any) -> tuple[list["Convolution"], bool]:
+    """The convolutions that oneDNN may compute, and whether they are enough of the program."""
     devices = module.operation.attributes["mhlo.num_partitions"].value
     if (jaxlib.__version__, platform.system(), platform.machine()) != TESTED or devices != 1:
-        return []
-    found = []
+        return [], False
+    usual: list[Convolution] = []
+    narrow_work = all_work = 0
 
-    def collect(operation: Any) -> ir.WalkResult:
-        if operation.name == "stablehlo.convolution" and _is_usual(operation.opview):
-            found.append(Convolution.read(operation.opview))
+    def look(operation: Any) -> ir.WalkResult:
+        nonlocal narrow_work, all_work
+        if operation.name == "stablehlo.convolution":
+            convolution = Convolution.read(operation.opview)
+            all_work += convolution.work()
+            if _is_usual(operation.opview):
+                usual.append(convolution)
+                narrow_work += convolution.work() if convolution.is_narrow() else 0
+        elif operation.name == "stablehlo.dot_general":
+            all_work += _product_work(operation.opview)
         return ir.WalkResult.ADVANCE
 
-    module.operation.walk(collect)
-    return found
+    module.operation.walk(look)
+    return usual, narrow_work >= max(LEAST_WORK, LEAST_SHARE * all_work)
+
+
+def _product_work(operation: Any) -> int:
+    numbers = stablehlo.DotDimensionNumbers(operation.dot_dimension_numbers)
+    factor = operation.lhs.type.shape
+    summed = math.prod(factor[dimension] for dimension in numbers.lhs_contracting_dimensions)
+    return math.prod(operation.result.type.shape) * summed
 
 
 def _is_usual(operation: Any) -> bool:
@@ -122,13 +129,15 @@ class Convolution:
         strides, dilations = operation.window_strides or (1, 1), operation.rhs_dilation or (1, 1)
         return cls(operation, layouts, tuple(padding), tuple(strides), tuple(dilations))
 
-    def narrow_work(self) -> int:
-        """Multiplications, if channels are few and the stride is 1."""
-        features, channels, *_ = self.layouts[1]
-        kernel = self.operation.rhs.type.shape
-        if self.strides != (1, 1) or min(kernel[features], kernel[channels]) > FEW:
-            return 0
+    def work(self) -> int:
+        """Multiplications."""
+        kernel, features = self.operation.rhs.type.shape, self.layouts[1][0]
         return math.prod(self.operation.result.type.shape) * math.prod(kernel) // kernel[features]
+
+    def is_narrow(self) -> bool:
+        """Of stride 1 and with few channels."""
+        kernel, (features, channels, *_) = self.operation.rhs.type.shape, self.layouts[1]
+        return self.strides == (1, 1) and min(kernel[features], kernel[channels]) <= FEW
 
     def is_kernel_gradient(self) -> bool:
         """Whether it is the one that JAX derives from a convolution of whole pixels."""
@@ -160,136 +169,3 @@ class Convolution:
 def _is_summed_by_onednn(kernel: Sequence[int]) -> bool:
     height, width, channels, features = kernel
     return height * width > 1 and {channels, features} <= set(SUMMED_BY_ONEDNN)
-
-
-def sum_kernel_gradient(
-    images: Value,
-    cotangent: Value,
-    kernel: Sequence[int],
-    padding: Sequence[int],
-    dilations: Sequence[int],
-) -> Value:
-    """The gradient of a kernel, part by part of the batch.
-
-    Shapes:
-        images: [batch, height, width, channels], padded above, below, left and right.
-        cotangent: [batch, out_height, out_width, features], of the convolution's output.
-        kernel: kernel_height, kernel_width, channels, features; the result has them.
-        dilations: the convolution's strides.
-    """
-    batch = images.type.shape[0]
-    parts = [
-        _sum_part(
-            _cut(images, start, min(start + PART, batch)),
-            _cut(cotangent, start, min(start + PART, batch)),
-            kernel,
-            padding,
-            dilations,
-        )
-        for start in range(0, batch, PART)
-    ]
-    return functools.reduce(lambda total, part: stablehlo.add(total, part), parts)
-
-
-def _sum_part(
-    images: Value,
-    cotangent: Value,
-    kernel: Sequence[int],
-    padding: Sequence[int],
-    dilations: Sequence[int],
-) -> Value:
-    """As one convolution, whose channels are the images, which oneDNN has a fast form of.
-
-    The sum over b, y, x of images[b, y + i, x + j, c] cotangent[b, y, x, f] is a convolution of an
-    image whose columns are all (x, c) with a kernel, the cotangent, whose columns lie as far apart
-    as there are c; the columns of its output are (j, c). Each half of c is an image of its own,
-    since two threads could not share out the three rows of one.
-    """
-    above, below, left, right = padding
-    batch, height, width, channels = images.type.shape
-    rows, columns, _, features = kernel
-    height, width = height + above + below, width + left + right
-    halves = 2 if channels % 2 == 0 else 1
-    few = channels // halves
-    padded = stablehlo.pad(
-        images,
-        stablehlo.constant(ir.Attribute.parse("dense<0.0> : tensor<f32>")),
-        ir.DenseI64ArrayAttr.get([0, above, left, 0]),
-        ir.DenseI64ArrayAttr.get([0, below, right, 0]),
-        ir.DenseI64ArrayAttr.get([0, 0, 0, 0]),
-    )
-    halved = _reshape(padded, [batch, height, width, halves, few])
-    turned = stablehlo.transpose(halved, ir.DenseI64ArrayAttr.get([3, 1, 2, 4, 0]))
-    gradient = convolve(
-        _reshape(turned, [halves, height, width * few, batch]),
-        cotangent,
-        [halves, rows, columns * few, features],
-        kernel_layout=(3, 0, 1, 2),
-        dilations=[dilations[0], dilations[1] * few],
-    )
-    of_halves = _reshape(gradient, [halves, rows, columns, few, features])
-    turned_back = stablehlo.transpose(of_halves, ir.DenseI64ArrayAttr.get([1, 2, 0, 3, 4]))
-    return _reshape(turned_back, kernel)
-
-
-def _cut(array: Value, start: int, stop: int) -> Value:
-    shape = array.type.shape
-    return stablehlo.slice(
-        array,
-        ir.DenseI64ArrayAttr.get([start, *[0] * (len(shape) - 1)]),
-        ir.DenseI64ArrayAttr.get([stop, *shape[1:]]),
-        ir.DenseI64ArrayAttr.get([1] * len(shape)),
-    )
-
-
-def _reshape(array: Value, shape: Sequence[int]) -> Value:
-    return stablehlo.reshape(_float32(shape), array)
-
-
-def _float32(shape: Sequence[int]) -> ir.Type:
-    return ir.RankedTensorType.get(list(shape), ir.F32Type.get())
-
-
-def convolve(
-    images: Value,
-    kernel: Value,
-    output: Sequence[int],
-    kernel_layout: Layout,
-    padding: Sequence[int] = (0, 0, 0, 0),
-    strides: Sequence[int] = (1, 1),
-    dilations: Sequence[int] = (1, 1),
-) -> Value:
-    """jaxlib's call of oneDNN: images and output [batch, height, width, channels]."""
-    batch, channels, *pixels = IMAGES
-    features_out, features_in, *places = kernel_layout
-    of_images = {"batch_dim": batch, "feature_dim": channels, "spatial_dims": pixels}
-    of_kernel = {
-        "input_feature_dim": features_in,
-        "output_feature_dim": features_out,
-        "spatial_dims": places,
-    }
-    window = {
-        "size": [kernel.type.shape[place] for place in places],
-        "pad_left": padding[::2],
-        "pad_right": padding[1::2],
-        "strides": strides,
-        "window_dilations": dilations,
-    }
-    configuration = {
-        "dims": 4,
-        "input": {"dims": 4, "data": of_images},
-        "kernel": {"dims": 4, "filter": of_kernel},
-        "output": {"dims": 4, "data": of_images},
-        "window": window,
-        "feature_groups": 1,
-    }
-    row_major = ir.Attribute.parse("dense<[3, 2, 1, 0]> : tensor<4xindex>")
-    return stablehlo.CustomCallOp(
-        [_float32(output)],
-        [images, kernel],
-        ir.StringAttr.get("__onednn$convolution"),
-        backend_config=ir.StringAttr.get(json.dumps({"onednn_conv_config": configuration})),
-        api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 2),
-        operand_layouts=ir.ArrayAttr.get([row_major, row_major]),
-        result_layouts=ir.ArrayAttr.get([row_major]),
-    ).result

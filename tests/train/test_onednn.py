@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def whatever_the_work(monkeypatch):
     monkeypatch.setattr(onednn, "LEAST_WORK", 0)
+    monkeypatch.setattr(onednn, "LEAST_SHARE", 0)
 
 
 def random(*shape, seed=0):
@@ -96,10 +97,17 @@ def test_a_convolution_in_a_loop():
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-4 * np.abs(gradient).max())
 
 
-def lowered_for(channels=16, size=64, batch=8, dtype=jnp.float32, stride=1):
+def lowered_for(channels=16, size=64, batch=8, dtype=jnp.float32, stride=1, product=0):
+    """A convolution, and perhaps a product of 10 rows with a square matrix."""
     images = jax.ShapeDtypeStruct((batch, size, size, channels), dtype)
     kernel = jax.ShapeDtypeStruct((3, 3, channels, channels), dtype)
-    return jax.jit(convolve, static_argnums=2).lower(images, kernel, stride)
+    factors = [jax.ShapeDtypeStruct((n, product), dtype) for n in (10, product)]
+
+    @jax.jit
+    def convolution_and_product(x, k, a, b):
+        return convolve(x, k, stride), a @ b
+
+    return convolution_and_product.lower(images, kernel, *factors)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,9 @@ def lowered_for(channels=16, size=64, batch=8, dtype=jnp.float32, stride=1):
         ({"batch": 1}, False),
         ({"batch": 64, "dtype": jnp.bfloat16}, False),
         ({"batch": 64, "stride": 2}, False),
-        ({"batch": 1, "channels": 128}, False),
+        ({"batch": 64, "channels": 128}, False),
+        ({"batch": 64, "product": 1000}, True),
+        ({"batch": 64, "product": 10_000}, False),
     ],
 )
 def test_enough_work_of_the_usual_kind_pays(options, pays):
@@ -151,9 +161,9 @@ def test_only_what_a_cache_can_hold_is_written_to_it(tmp_path):
     jax.experimental.compilation_cache.compilation_cache.reset_cache()
     try:
         compile_mended(lowered_for(), cached=False)
-        assert not list(tmp_path.glob("jit_convolve-*-cache"))
+        assert not list(tmp_path.glob("jit_convolution_and_product-*-cache"))
         compile_mended(lowered_for(), cached=True)
-        assert len(list(tmp_path.glob("jit_convolve-*-cache"))) == 1
+        assert len(list(tmp_path.glob("jit_convolution_and_product-*-cache"))) == 1
     finally:
         jax.config.update("jax_compilation_cache_dir", before[0])
         jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])

@@ -1,0 +1,150 @@
+"""Calls of oneDNN's convolution in a StableHLO program; when to make them, ``onednn.py`` says."""
+
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import stablehlo
+
+Value = Any  # ir.Value, whose type has no shape for a type checker
+Layout = tuple[int, ...]
+"""Where batch, channels, rows and columns lie; in a kernel, features out, in, rows and columns."""
+
+IMAGES: Layout = (0, 3, 1, 2)
+PART = 16
+"""Images that a kernel's gradient takes at once; their copies then stay in a core's cache."""
+
+
+def sum_kernel_gradient(
+    images: Value,
+    cotangent: Value,
+    kernel: Sequence[int],
+    padding: Sequence[int],
+    dilations: Sequence[int],
+) -> Value:
+    """The gradient of a kernel, part by part of the batch.
+
+    Shapes:
+        images: [batch, height, width, channels], padded above, below, left and right.
+        cotangent: [batch, out_height, out_width, features], of the convolution's output.
+        kernel: kernel_height, kernel_width, channels, features; the result has them.
+        dilations: the convolution's strides.
+    """
+    batch = images.type.shape[0]
+    parts = [
+        _sum_part(
+            _cut(images, start, min(start + PART, batch)),
+            _cut(cotangent, start, min(start + PART, batch)),
+            kernel,
+            padding,
+            dilations,
+        )
+        for start in range(0, batch, PART)
+    ]
+    return functools.reduce(lambda total, part: stablehlo.add(total, part), parts)
+
+
+def _sum_part(
+    images: Value,
+    cotangent: Value,
+    kernel: Sequence[int],
+    padding: Sequence[int],
+    dilations: Sequence[int],
+) -> Value:
+    """As one convolution, whose channels are the images, which oneDNN has a fast form of.
+
+    The sum over b, y, x of images[b, y + i, x + j, c] cotangent[b, y, x, f] is a convolution of an
+    image whose columns are all (x, c) with a kernel, the cotangent, whose columns lie as far apart
+    as there are c; the columns of its output are (j, c). Each half of c is an image of its own,
+    since two threads could not share out the three rows of one.
+    """
+    above, below, left, right = padding
+    batch, height, width, channels = images.type.shape
+    rows, columns, _, features = kernel
+    height, width = height + above + below, width + left + right
+    halves = 2 if channels % 2 == 0 else 1
+    few = channels // halves
+    padded = stablehlo.pad(
+        images,
+        stablehlo.constant(ir.Attribute.parse("dense<0.0> : tensor<f32>")),
+        ir.DenseI64ArrayAttr.get([0, above, left, 0]),
+        ir.DenseI64ArrayAttr.get([0, below, right, 0]),
+        ir.DenseI64ArrayAttr.get([0, 0, 0, 0]),
+    )
+    halved = _reshape(padded, [batch, height, width, halves, few])
+    turned = stablehlo.transpose(halved, ir.DenseI64ArrayAttr.get([3, 1, 2, 4, 0]))
+    gradient = convolve(
+        _reshape(turned, [halves, height, width * few, batch]),
+        cotangent,
+        [halves, rows, columns * few, features],
+        kernel_layout=(3, 0, 1, 2),
+        dilations=[dilations[0], dilations[1] * few],
+    )
+    of_halves = _reshape(gradient, [halves, rows, columns, few, features])
+    turned_back = stablehlo.transpose(of_halves, ir.DenseI64ArrayAttr.get([1, 2, 0, 3, 4]))
+    return _reshape(turned_back, kernel)
+
+
+def _cut(array: Value, start: int, stop: int) -> Value:
+    shape = array.type.shape
+    return stablehlo.slice(
+        array,
+        ir.DenseI64ArrayAttr.get([start, *[0] * (len(shape) - 1)]),
+        ir.DenseI64ArrayAttr.get([stop, *shape[1:]]),
+        ir.DenseI64ArrayAttr.get([1] * len(shape)),
+    )
+
+
+def _reshape(array: Value, shape: Sequence[int]) -> Value:
+    return stablehlo.reshape(_float32(shape), array)
+
+
+def _float32(shape: Sequence[int]) -> ir.Type:
+    return ir.RankedTensorType.get(list(shape), ir.F32Type.get())
+
+
+def convolve(
+    images: Value,
+    kernel: Value,
+    output: Sequence[int],
+    kernel_layout: Layout,
+    padding: Sequence[int] = (0, 0, 0, 0),
+    strides: Sequence[int] = (1, 1),
+    dilations: Sequence[int] = (1, 1),
+) -> Value:
+    """jaxlib's call of oneDNN: images and output [batch, height, width, channels]."""
+    batch, channels, *pixels = IMAGES
+    features_out, features_in, *places = kernel_layout
+    of_images = {"batch_dim": batch, "feature_dim": channels, "spatial_dims": pixels}
+    of_kernel = {
+        "input_feature_dim": features_in,
+        "output_feature_dim": features_out,
+        "spatial_dims": places,
+    }
+    window = {
+        "size": [kernel.type.shape[place] for place in places],
+        "pad_left": padding[::2],
+        "pad_right": padding[1::2],
+        "strides": strides,
+        "window_dilations": dilations,
+    }
+    configuration = {
+        "dims": 4,
+        "input": {"dims": 4, "data": of_images},
+        "kernel": {"dims": 4, "filter": of_kernel},
+        "output": {"dims": 4, "data": of_images},
+        "window": window,
+        "feature_groups": 1,
+    }
+    row_major = ir.Attribute.parse("dense<[3, 2, 1, 0]> : tensor<4xindex>")
+    return stablehlo.CustomCallOp(
+        [_float32(output)],
+        [images, kernel],
+        ir.StringAttr.get("__onednn$convolution"),
+        backend_config=ir.StringAttr.get(json.dumps({"onednn_conv_config": configuration})),
+        api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 2),
+        operand_layouts=ir.ArrayAttr.get([row_major, row_major]),
+        result_layouts=ir.ArrayAttr.get([row_major]),
+    ).result
