@@ -113,8 +113,14 @@ def convolve(
     padding: Sequence[int] = (0, 0, 0, 0),
     strides: Sequence[int] = (1, 1),
     dilations: Sequence[int] = (1, 1),
+    bias: Value | None = None,
+    residual: Value | None = None,
+    rectified: bool = False,
 ) -> Value:
-    """jaxlib's call of oneDNN: images and output [batch, height, width, channels]."""
+    """jaxlib's call of oneDNN: images, residual and output [batch, height, width, channels].
+
+    The bias is added, then the residual, and then negative numbers become zero.
+    """
     batch, channels, *pixels = IMAGES
     features_out, features_in, *places = kernel_layout
     of_images = {"batch_dim": batch, "feature_dim": channels, "spatial_dims": pixels}
@@ -130,6 +136,8 @@ def convolve(
         "strides": strides,
         "window_dilations": dilations,
     }
+    added = {"BIAS": bias, "BINARY_ADD": residual}
+    afterwards = [name for name, value in added.items() if value is not None]
     configuration = {
         "dims": 4,
         "input": {"dims": 4, "data": of_images},
@@ -137,14 +145,20 @@ def convolve(
         "output": {"dims": 4, "data": of_images},
         "window": window,
         "feature_groups": 1,
+        "fusions": {"ops": afterwards + ["RELU"] * rectified},
     }
-    row_major = ir.Attribute.parse("dense<[3, 2, 1, 0]> : tensor<4xindex>")
+    operands = [images, kernel, *(value for value in added.values() if value is not None)]
     return stablehlo.CustomCallOp(
         [_float32(output)],
-        [images, kernel],
+        operands,
         ir.StringAttr.get("__onednn$convolution"),
         backend_config=ir.StringAttr.get(json.dumps({"onednn_conv_config": configuration})),
         api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 2),
-        operand_layouts=ir.ArrayAttr.get([row_major, row_major]),
-        result_layouts=ir.ArrayAttr.get([row_major]),
+        operand_layouts=ir.ArrayAttr.get([_row_major(operand) for operand in operands]),
+        result_layouts=ir.ArrayAttr.get([_row_major(images)]),
     ).result
+
+
+def _row_major(array: Value) -> ir.Attribute:
+    rank = array.type.rank
+    return ir.Attribute.parse(f"dense<{[*reversed(range(rank))]}> : tensor<{rank}xindex>")

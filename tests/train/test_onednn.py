@@ -1,6 +1,7 @@
 """A program's convolutions by oneDNN are the same convolutions, and no cache is written."""
 
 import platform
+import re
 
 import jax
 import jax.numpy as jnp
@@ -168,3 +169,45 @@ def test_only_what_a_cache_can_hold_is_written_to_it(tmp_path):
         jax.config.update("jax_compilation_cache_dir", before[0])
         jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
         jax.experimental.compilation_cache.compilation_cache.reset_cache()
+
+
+def norm(x, channels):
+    """Batch norm with statistics of evaluation."""
+    mean, variance, scale, bias = random(4, channels, seed=5) ** 2 + 0.5
+    return (x - mean) * (jax.lax.rsqrt(variance + 1e-5) * scale) + bias
+
+
+RESIDUAL = random(2, 6, 7, 16, seed=6)
+
+
+@pytest.mark.usefixtures("whatever_the_work")
+@pytest.mark.parametrize(
+    ("epilogue", "operations"),
+    [
+        (lambda x: jax.nn.relu(x + random(16)), ["BIAS", "RELU"]),
+        (lambda x: jnp.maximum(x, 0), ["RELU"]),
+        (lambda x: jax.nn.relu(norm(x, 16) + RESIDUAL), ["BIAS", "BINARY_ADD", "RELU"]),
+        (lambda x: jax.nn.relu(RESIDUAL + x), ["BINARY_ADD", "RELU"]),
+        (lambda x: x - random(16) + RESIDUAL + random(16), ["BIAS", "BINARY_ADD"]),
+        (lambda x: x * random(16), []),
+        (lambda x: x + random(7, 1), ["BINARY_ADD"]),
+        (lambda x: jax.nn.relu(random(16) - x), []),
+        (lambda x: jnp.maximum(x, 0.5), []),
+        (lambda x: x + x, []),
+        (lambda x: x * RESIDUAL, []),
+        (lambda x: jax.nn.relu(x + random(16)) * x, []),
+        (jax.nn.relu6, []),
+    ],
+)
+def test_what_follows_a_convolution_is_done_by_onednn_where_it_can_be(epilogue, operations):
+    images, kernel = random(2, 6, 7, 3), random(3, 3, 3, 16, seed=1)
+
+    def function(images, kernel):
+        return epilogue(convolve(images, kernel))
+
+    lowered = jax.jit(function).lower(images, kernel)
+    with onednn.convolutions_by_onednn(lowered):
+        (said,) = re.findall(r"fusions.+?\[(.*?)\]", lowered.as_text())
+    assert re.findall("[A-Z_]+", said) == operations
+    output = compile_mended(lowered, cached=False)(images, kernel)
+    np.testing.assert_allclose(output, function(images, kernel), rtol=1e-5, atol=2e-5)
