@@ -156,7 +156,7 @@ def test_ctrl_c_names_the_last_checkpoint_and_how_to_go_on(unbroken, tmp_path):
         pass
     process.send_signal(signal.SIGINT)
     rest = list(lines)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == 130, rest
     assert "Traceback" not in "".join(rest)
     last = rest[-1]
     assert last.startswith(f"interrupted; the last good checkpoint is {folder / 'checkpoints'}/")
