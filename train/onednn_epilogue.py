@@ -67,8 +67,12 @@ class Epilogue:
 
 
 def _only_users(value: Value) -> Iterator[Any]:
-    while len(uses := list(value.uses)) == 1 and len(uses[0].owner.results) == 1:
+    """Of the same block: what is inside a loop stays there, and what is outside too."""
+    block = value.owner.operation.block
+    while len(uses := list(value.uses)) == 1:
         operation = uses[0].owner
+        if operation.operation.block != block or len(operation.results) != 1:
+            break
         yield operation
         (value,) = operation.results
 
@@ -76,15 +80,22 @@ def _only_users(value: Value) -> Iterator[Any]:
 def _is_relu(operation: Any, functions: ir.SymbolTable) -> bool:
     """``maximum`` with zeros, or a call of a function that is no more than that."""
     if operation.name == "func.call":
-        (block,) = functions[ir.FlatSymbolRefAttr(operation.attributes["callee"]).value].regions[0]
-        *_, maximum, end = block.operations
-        is_last = maximum.operation.name == "stablehlo.maximum" and list(end.operands) == [
-            maximum.result
-        ]
-        return (
-            is_last and maximum.operands[0] == block.arguments[0] and _is_zero(maximum.operands[1])
-        )
+        name = ir.FlatSymbolRefAttr(operation.attributes["callee"]).value
+        return _computes_relu(functions[name].regions[0].blocks[0])
     return operation.name == "stablehlo.maximum" and _is_zero(operation.operands[1])
+
+
+def _computes_relu(block: Any) -> bool:
+    operations = list(block.operations)
+    if len(operations) < 2 or len(block.arguments) != 1:
+        return False
+    last, end = operations[-2:]
+    return (
+        last.operation.name == "stablehlo.maximum"
+        and last.operands[0] == block.arguments[0]
+        and _is_zero(last.operands[1])
+        and list(end.operands) == list(last.results)
+    )
 
 
 def _is_zero(value: Value) -> bool:

@@ -201,6 +201,10 @@ RESIDUAL = random(2, 6, 7, 16, seed=6)
         (lambda x: x * RESIDUAL, []),
         (lambda x: jax.nn.relu(x + random(16)) * x, []),
         (jax.nn.relu6, []),
+        (jax.jit(lambda x: x), []),
+        (jax.jit(lambda x: jnp.maximum(x, 0)), ["RELU"]),
+        (jax.jit(lambda x: jnp.maximum(x, 0) + 1), []),
+        (lambda x: jax.lax.fori_loop(0, 3, lambda _, y: jax.nn.relu(y + random(16)), x), []),
     ],
 )
 def test_what_follows_a_convolution_is_done_by_onednn_where_it_can_be(epilogue, operations):
