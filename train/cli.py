@@ -19,7 +19,6 @@ from train.checkpoints import latest_in_words
 from train.errors import RunError, UsageError
 from train.export import ExportedTask, load_exported, save_exported
 from train.fit import fit
-from train.interruption import interrupts_heard
 from train.loop import Loop, Predictor
 from train.parallel import DataParallel, choose_devices, use_compilation_cache
 from train.peers import Peers
@@ -138,10 +137,7 @@ def _train(arguments: list[str]) -> int:
         check_folder(out, recipe)
         print(f"{out} holds this run, finished", file=sys.stderr)
     try:
-        with (
-            interrupts_heard(),
-            Peers(lambda event: f"{event}; {latest_in_words(out)}; {GO_ON}"),
-        ):
+        with Peers(lambda event: f"{event}; {latest_in_words(out)}; {GO_ON}"):
             run = fit(recipe, out, devices, fsdp=launch.fsdp)
     except KeyboardInterrupt:
         again = shlex.join(["flax-models", "train", name, *rest])
