@@ -22,6 +22,7 @@ NARROW_OR_RECURRENT_INFERENCE = ()
 """Its reductions gain nothing there, and the CRNN's pooling takes longer by them."""
 
 BESIDE_ONEDNN = ("DOT", "INDIVIDUAL_DOT")
+"""Where no convolution is left that their fusions could draw in."""
 
 NARROW_CHANNELS = 16
 

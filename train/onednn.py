@@ -22,7 +22,6 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
 from train.onednn_calls import IMAGES, Layout, convolve, sum_kernel_gradient
-from train.onednn_epilogue import Epilogue
 
 TESTED = ("0.10.2", "Linux", "x86_64")
 """Version and platform of jaxlib."""
@@ -54,9 +53,8 @@ def convolutions_by_onednn(lowered: jax.stages.Lowered) -> Iterator[bool]:
         return
     before = module.operation.clone()
     try:
-        functions = ir.SymbolTable(module.operation)
         for convolution in convolutions:
-            convolution.replace(functions)
+            convolution.replace()
         yield True
     finally:
         for operation in list(module.body.operations):
@@ -143,19 +141,15 @@ class Convolution:
         return self.strides == (1, 1) and min(kernel[features], kernel[channels]) <= FEW
 
     def is_kernel_gradient(self) -> bool:
-        """Whether it is the one that JAX derives from a convolution of whole pixels."""
+        """Whether JAX derived it from a convolution whose kernel has no gaps."""
         return self.layouts == KERNEL_GRADIENT and self.strides == (1, 1)
 
-    def replace(self, functions: ir.SymbolTable) -> None:
+    def replace(self) -> None:
         """By oneDNN's, where it has a fast form."""
         operation = self.operation
         images, kernel, output = operation.lhs, operation.rhs, operation.result.type.shape
-        replaced = [operation]
-        if self.layouts[0] == self.layouts[2] == IMAGES and min(self.padding) >= 0:
-            epilogue = Epilogue.read(operation.result, functions)
-            replaced += epilogue.operations
-            with operation.context, operation.location, ir.InsertionPoint(replaced[-1]):
-                kernel, bias = epilogue.fold(kernel, features=self.layouts[1][0])
+        with operation.context, operation.location, ir.InsertionPoint(operation):
+            if self.layouts[0] == self.layouts[2] == IMAGES and min(self.padding) >= 0:
                 result = convolve(
                     images,
                     kernel,
@@ -164,18 +158,13 @@ class Convolution:
                     self.padding,
                     self.strides,
                     self.dilations,
-                    bias,
-                    epilogue.residual,
-                    epilogue.rectified,
                 )
-        elif self.is_kernel_gradient() and _is_summed_by_onednn(output):
-            with operation.context, operation.location, ir.InsertionPoint(operation):
+            elif self.is_kernel_gradient() and _is_summed_by_onednn(output):
                 result = sum_kernel_gradient(images, kernel, output, self.padding, self.dilations)
-        else:
-            return
-        replaced[-1].results[0].replace_all_uses_with(result)
-        for old in reversed(replaced):
-            old.operation.erase()
+            else:
+                return
+            operation.result.replace_all_uses_with(result)
+            operation.operation.erase()
 
 
 def _is_summed_by_onednn(kernel: Sequence[int]) -> bool:

@@ -35,10 +35,9 @@ def sum_kernel_gradient(
     batch = images.type.shape[0]
     parts = [
         _sum_part(
-            _cut(images, start, min(start + PART, batch)),
+            _pad(_cut(images, start, min(start + PART, batch)), padding),
             _cut(cotangent, start, min(start + PART, batch)),
             kernel,
-            padding,
             dilations,
         )
         for start in range(0, batch, PART)
@@ -47,11 +46,7 @@ def sum_kernel_gradient(
 
 
 def _sum_part(
-    images: Value,
-    cotangent: Value,
-    kernel: Sequence[int],
-    padding: Sequence[int],
-    dilations: Sequence[int],
+    images: Value, cotangent: Value, kernel: Sequence[int], dilations: Sequence[int]
 ) -> Value:
     """As one convolution, whose channels are the images, which oneDNN has a fast form of.
 
@@ -60,20 +55,11 @@ def _sum_part(
     as there are c; the columns of its output are (j, c). Each half of c is an image of its own,
     since two threads could not share out the three rows of one.
     """
-    above, below, left, right = padding
     batch, height, width, channels = images.type.shape
     rows, columns, _, features = kernel
-    height, width = height + above + below, width + left + right
     halves = 2 if channels % 2 == 0 else 1
     few = channels // halves
-    padded = stablehlo.pad(
-        images,
-        stablehlo.constant(ir.Attribute.parse("dense<0.0> : tensor<f32>")),
-        ir.DenseI64ArrayAttr.get([0, above, left, 0]),
-        ir.DenseI64ArrayAttr.get([0, below, right, 0]),
-        ir.DenseI64ArrayAttr.get([0, 0, 0, 0]),
-    )
-    halved = _reshape(padded, [batch, height, width, halves, few])
+    halved = _reshape(images, [batch, height, width, halves, few])
     turned = stablehlo.transpose(halved, ir.DenseI64ArrayAttr.get([3, 1, 2, 4, 0]))
     gradient = convolve(
         _reshape(turned, [halves, height, width * few, batch]),
@@ -85,6 +71,17 @@ def _sum_part(
     of_halves = _reshape(gradient, [halves, rows, columns, few, features])
     turned_back = stablehlo.transpose(of_halves, ir.DenseI64ArrayAttr.get([1, 2, 0, 3, 4]))
     return _reshape(turned_back, kernel)
+
+
+def _pad(images: Value, padding: Sequence[int]) -> Value:
+    above, below, left, right = padding
+    return stablehlo.pad(
+        images,
+        stablehlo.constant(ir.Attribute.parse("dense<0.0> : tensor<f32>")),
+        ir.DenseI64ArrayAttr.get([0, above, left, 0]),
+        ir.DenseI64ArrayAttr.get([0, below, right, 0]),
+        ir.DenseI64ArrayAttr.get([0, 0, 0, 0]),
+    )
 
 
 def _cut(array: Value, start: int, stop: int) -> Value:
@@ -113,13 +110,11 @@ def convolve(
     padding: Sequence[int] = (0, 0, 0, 0),
     strides: Sequence[int] = (1, 1),
     dilations: Sequence[int] = (1, 1),
-    bias: Value | None = None,
-    residual: Value | None = None,
-    rectified: bool = False,
 ) -> Value:
-    """jaxlib's call of oneDNN: images, residual and output [batch, height, width, channels].
+    """jaxlib's call of oneDNN: images and output [batch, height, width, channels].
 
-    The bias is added, then the residual, and then negative numbers become zero.
+    oneDNN could add a bias and rectify in the same call, but its ReLU makes zeros of NaNs, and a
+    network that has diverged would seem sound.
     """
     batch, channels, *pixels = IMAGES
     features_out, features_in, *places = kernel_layout
@@ -136,8 +131,6 @@ def convolve(
         "strides": strides,
         "window_dilations": dilations,
     }
-    added = {"BIAS": bias, "BINARY_ADD": residual}
-    afterwards = [name for name, value in added.items() if value is not None]
     configuration = {
         "dims": 4,
         "input": {"dims": 4, "data": of_images},
@@ -145,20 +138,14 @@ def convolve(
         "output": {"dims": 4, "data": of_images},
         "window": window,
         "feature_groups": 1,
-        "fusions": {"ops": afterwards + ["RELU"] * rectified},
     }
-    operands = [images, kernel, *(value for value in added.values() if value is not None)]
+    row_major = ir.Attribute.parse("dense<[3, 2, 1, 0]> : tensor<4xindex>")
     return stablehlo.CustomCallOp(
         [_float32(output)],
-        operands,
+        [images, kernel],
         ir.StringAttr.get("__onednn$convolution"),
         backend_config=ir.StringAttr.get(json.dumps({"onednn_conv_config": configuration})),
         api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 2),
-        operand_layouts=ir.ArrayAttr.get([_row_major(operand) for operand in operands]),
-        result_layouts=ir.ArrayAttr.get([_row_major(images)]),
+        operand_layouts=ir.ArrayAttr.get([row_major, row_major]),
+        result_layouts=ir.ArrayAttr.get([row_major]),
     ).result
-
-
-def _row_major(array: Value) -> ir.Attribute:
-    rank = array.type.rank
-    return ir.Attribute.parse(f"dense<{[*reversed(range(rank))]}> : tensor<{rank}xindex>")
