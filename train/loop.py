@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from data import Batches, Examples, in_order, read_ahead
 from train.compiler import compile_mended
+from train.interruption import interruptible
 from train.parallel import DataParallel
 from train.steps import Sums
 from train.task import Task, Weights
@@ -134,37 +135,41 @@ class Loop:
         """
         mask = np.ones(batches.batch_size // self.parallel.processes, np.float32)
         totals, pending = Totals(), []
-        for step, rows in zip(span, read_ahead(batches, span.start, span.stop), strict=True):
-            batch = self.parallel.put({**rows, "mask": mask})
-            if self._train_step is None:
-                self._train_step = self._timed(
-                    self.parallel.compile, self.task.train_step, state, batch, donate=True
-                )
-            state, sums = self._train_step(state, batch)
-            pending.append(self.parallel.settled(sums))
-            if (step + 1) % STEPS_BETWEEN_LOOKS == 0 or step + 1 == span.stop:
-                seen: list[Sums] = _fetch(pending)
-                for seen_step, seen_sums in enumerate(seen, start=step + 1 - len(seen)):
-                    guard.see(seen_step, seen_sums)
-                totals.add(seen)
-                pending = []
-                look(step + 1, guard.last_good_loss)
+        with interruptible() as check:
+            for step, rows in zip(span, read_ahead(batches, span.start, span.stop), strict=True):
+                check()
+                batch = self.parallel.put({**rows, "mask": mask})
+                if self._train_step is None:
+                    self._train_step = self._timed(
+                        self.parallel.compile, self.task.train_step, state, batch, donate=True
+                    )
+                state, sums = self._train_step(state, batch)
+                pending.append(self.parallel.settled(sums))
+                if (step + 1) % STEPS_BETWEEN_LOOKS == 0 or step + 1 == span.stop:
+                    seen: list[Sums] = _fetch(pending)
+                    for seen_step, seen_sums in enumerate(seen, start=step + 1 - len(seen)):
+                        guard.see(seen_step, seen_sums)
+                    totals.add(seen)
+                    pending = []
+                    look(step + 1, guard.last_good_loss)
         return state, totals
 
     def evaluate(self, variables: PyTree, examples: Examples) -> dict[str, float]:
         """Metrics over all examples; padding and batch size leave no trace in them."""
         weights, totals, pending = Weights(variables), Totals(), []
         place = (self.parallel.batch_size, self.parallel.process, self.parallel.processes)
-        for rows in in_order(examples, *place):
-            batch = self.parallel.put(rows)
-            if self._eval_step is None:
-                self._eval_step = self._timed(
-                    self.parallel.compile, self.task.eval_step, weights, batch, donate=False
-                )
-            pending.append(self.parallel.settled(self._eval_step(weights, batch)))
-            if len(pending) == STEPS_BETWEEN_LOOKS:
-                totals.add(_fetch(pending))
-                pending = []
+        with interruptible() as check:
+            for rows in in_order(examples, *place):
+                check()
+                batch = self.parallel.put(rows)
+                if self._eval_step is None:
+                    self._eval_step = self._timed(
+                        self.parallel.compile, self.task.eval_step, weights, batch, donate=False
+                    )
+                pending.append(self.parallel.settled(self._eval_step(weights, batch)))
+                if len(pending) == STEPS_BETWEEN_LOOKS:
+                    totals.add(_fetch(pending))
+                    pending = []
         totals.add(_fetch(pending))
         return totals.means(self.task)
 

@@ -1,0 +1,40 @@
+"""Ctrl-C that is not lost.
+
+Python raises KeyboardInterrupt wherever it happens to be. In a callback of the garbage collector or
+of a weak reference, both of which JAX has, it prints the exception and goes on.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], None]]:
+    """What it gives raises KeyboardInterrupt if one came in here and was lost; so does its end.
+
+    Where SIGINT has a handler of its own, or is ignored as in a shell's background, that remains.
+    """
+    came = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield check
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield check
+        check()
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
