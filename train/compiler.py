@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import jax
 
-from train.onednn import convolutions_by_onednn
+from train.onednn import work_for_onednn
 
 Options = dict[str, str | bool]
 
@@ -32,18 +32,20 @@ def compile_mended(lowered: jax.stages.Lowered, cached: bool = True) -> jax.stag
 
     Args:
         lowered: what ``jax.jit(function).lower(...)`` gave.
-        cached: False sends convolutions on a CPU to oneDNN where that pays (``train/onednn.py``).
+        cached: False sends work on a CPU to oneDNN where that pays (``train/onednn.py``).
             It is for programs that run for minutes: no compilation cache can hold them.
     """
     if jax.default_backend() != "cpu":
         return lowered.compile()
     text = lowered.as_text()  # before calls of oneDNN take the place of convolutions
+    options = compiler_options(text)
     if not cached:
-        with convolutions_by_onednn(lowered) as there_are, _without_cache():
-            if there_are:
-                kinds = _kinds_beside_onednn(text)
-                return lowered.compile(compiler_options=cpu_convolution_options(kinds))
-    return lowered.compile(compiler_options=compiler_options(text))
+        with work_for_onednn(lowered) as given, _without_cache():
+            if given.convolutions:
+                options = cpu_convolution_options(_kinds_beside_onednn(text))
+            if any(given):
+                return lowered.compile(compiler_options=options)
+    return lowered.compile(compiler_options=options)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,12 @@
-"""Convolutions on CPU by oneDNN, which jaxlib carries and XLA does not call by itself.
+"""Work on CPU for oneDNN, which jaxlib carries and XLA does not call by itself.
 
-XLA:CPU sends convolutions to Eigen or YNNPACK, PyTorch to oneDNN, which is faster where channels
-are few. jaxlib contains oneDNN's convolution too, behind a custom call that only a pass of XLA was
-to make. It is made here, in the lowered program: no model changes for it, and every Flax model
-gains.
+XLA:CPU sends convolutions and matrix products to Eigen or YNNPACK, PyTorch to oneDNN, which is
+faster for convolutions of few channels, for kernel gradients of dense layers and for the products
+of attention. jaxlib contains oneDNN too, behind custom calls that only a pass of XLA was to make.
+They are made here, in the lowered program: no model changes for it, and every Flax model gains.
 
-What that call takes is not a public interface. Programs are therefore left as they are under any
-jaxlib that this was not tested with, and so is every convolution that is not of the usual kind.
+What the calls take is not a public interface. Programs are therefore left as they are under any
+jaxlib that this was not tested with, and so is all work that is not of the usual kind.
 """
 
 import contextlib
@@ -14,14 +14,20 @@ import dataclasses
 import math
 import platform
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jaxlib
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
-from train.onednn_calls import IMAGES, Layout, convolve, sum_kernel_gradient
+from train.onednn_calls import (
+    IMAGES,
+    Layout,
+    convolve,
+    sum_kernel_gradient,
+)
+from train.onednn_products import Product
 
 TESTED = ("0.10.2", "Linux", "x86_64")
 """Version and platform of jaxlib."""
@@ -31,6 +37,9 @@ LEAST_WORK, LEAST_SHARE = 2**28, 0.5
 """Multiplications in convolutions of stride 1 with so few channels on one side, and their share of
 a program's. With less of them it gains little, and starts sooner from a compilation cache."""
 
+LEAST_SHARE_OF_PRODUCTS = 0.05
+"""That matrix products which oneDNN is to compute must have of a program's multiplications."""
+
 SUMMED_BY_ONEDNN = range(16, 129)
 """Channels on both sides of a kernel whose gradient oneDNN sums faster (docs/performance.md)."""
 
@@ -38,24 +47,32 @@ KERNEL_GRADIENT = ((3, 0, 1, 2), (3, 0, 1, 2), (2, 3, 0, 1))
 """As JAX derives it: batch and channels change places, and the cotangent is the kernel."""
 
 
+class Given(NamedTuple):
+    """What oneDNN is to do of a program."""
+
+    convolutions: bool = False
+    products: bool = False
+    """Kernel gradients of dense layers, and batches of products."""
+
+
 @contextlib.contextmanager
-def convolutions_by_onednn(lowered: jax.stages.Lowered) -> Iterator[bool]:
-    """In here ``lowered`` has calls of oneDNN for convolutions, if that pays; whether it does.
+def work_for_onednn(lowered: jax.stages.Lowered) -> Iterator[Given]:
+    """In here ``lowered`` has calls of oneDNN where that pays.
 
     What is compiled must not be serialized then, as a compilation cache would: XLA takes the calls
     for those of another kind, and reads what is not there. And JAX keeps a lowered program for the
     next call of the function, so it is put back as it was.
     """
     module: Any = lowered.compiler_ir()
-    convolutions, pays = _survey(module)
-    if not pays:
-        yield False
+    given, work = _survey(module)
+    if not any(given):
+        yield given
         return
     before = module.operation.clone()
     try:
-        for convolution in convolutions:
-            convolution.replace()
-        yield True
+        for piece in work:
+            piece.replace()
+        yield given
     finally:
         for operation in list(module.body.operations):
             operation.operation.erase()
@@ -64,36 +81,38 @@ def convolutions_by_onednn(lowered: jax.stages.Lowered) -> Iterator[bool]:
             module.body.append(operation)
 
 
-def _survey(module: Any) -> tuple[list["Convolution"], bool]:
-    """The convolutions that oneDNN may compute, and whether they are enough of the program."""
+def _survey(module: Any) -> tuple[Given, list["Convolution | Product"]]:
+    """What oneDNN is to do, where that is enough of the program."""
     if (jaxlib.__version__, platform.system(), platform.machine()) != TESTED:
-        return [], False
+        return Given(), []
     if module.operation.attributes["mhlo.num_partitions"].value != 1:
-        return [], False
-    usual: list[Convolution] = []
-    narrow_work = all_work = 0
+        return Given(), []
+    convolutions: list[Convolution] = []
+    products: list[Product] = []
+    all_work = 0
 
     def look(operation: Any) -> ir.WalkResult:
-        nonlocal narrow_work, all_work
+        nonlocal all_work
         if operation.name == "stablehlo.convolution":
             convolution = Convolution.read(operation.opview)
             all_work += convolution.work()
             if _is_usual(operation.opview):
-                usual.append(convolution)
-                narrow_work += convolution.work() if convolution.is_narrow() else 0
+                convolutions.append(convolution)
         elif operation.name == "stablehlo.dot_general":
-            all_work += _product_work(operation.opview)
+            product = Product.read(operation.opview)
+            all_work += product.work()
+            if product.is_usual():
+                products.append(product)
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(look)
-    return usual, narrow_work >= max(LEAST_WORK, LEAST_SHARE * all_work)
-
-
-def _product_work(operation: Any) -> int:
-    numbers = stablehlo.DotDimensionNumbers(operation.dot_dimension_numbers)
-    factor = operation.lhs.type.shape
-    summed = math.prod(factor[dimension] for dimension in numbers.lhs_contracting_dimensions)
-    return math.prod(operation.result.type.shape) * summed
+    narrow = sum(convolution.work() for convolution in convolutions if convolution.is_narrow())
+    multiplied = sum(product.work() for product in products)
+    if narrow >= max(LEAST_WORK, LEAST_SHARE * all_work):
+        return Given(True, bool(products)), [*convolutions, *products]
+    if multiplied >= max(LEAST_WORK, LEAST_SHARE_OF_PRODUCTS * all_work):
+        return Given(products=True), list(products)
+    return Given(), []
 
 
 def _is_usual(operation: Any) -> bool:

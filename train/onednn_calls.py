@@ -59,18 +59,18 @@ def _sum_part(
     rows, columns, _, features = kernel
     halves = 2 if channels % 2 == 0 else 1
     few = channels // halves
-    halved = _reshape(images, [batch, height, width, halves, few])
-    turned = stablehlo.transpose(halved, ir.DenseI64ArrayAttr.get([3, 1, 2, 4, 0]))
+    halved = reshape(images, [batch, height, width, halves, few])
+    turned = transpose(halved, (3, 1, 2, 4, 0))
     gradient = convolve(
-        _reshape(turned, [halves, height, width * few, batch]),
+        reshape(turned, [halves, height, width * few, batch]),
         cotangent,
         [halves, rows, columns * few, features],
         kernel_layout=(3, 0, 1, 2),
         dilations=[dilations[0], dilations[1] * few],
     )
-    of_halves = _reshape(gradient, [halves, rows, columns, few, features])
-    turned_back = stablehlo.transpose(of_halves, ir.DenseI64ArrayAttr.get([1, 2, 0, 3, 4]))
-    return _reshape(turned_back, kernel)
+    of_halves = reshape(gradient, [halves, rows, columns, few, features])
+    turned_back = transpose(of_halves, (1, 2, 0, 3, 4))
+    return reshape(turned_back, kernel)
 
 
 def _pad(images: Value, padding: Sequence[int]) -> Value:
@@ -94,7 +94,13 @@ def _cut(array: Value, start: int, stop: int) -> Value:
     )
 
 
-def _reshape(array: Value, shape: Sequence[int]) -> Value:
+def transpose(array: Value, order: Sequence[int]) -> Value:
+    """As numpy.transpose."""
+    return stablehlo.transpose(array, ir.DenseI64ArrayAttr.get(list(order)))
+
+
+def reshape(array: Value, shape: Sequence[int]) -> Value:
+    """The same numbers in row-major order."""
     return stablehlo.reshape(_float32(shape), array)
 
 
@@ -139,13 +145,29 @@ def convolve(
         "window": window,
         "feature_groups": 1,
     }
-    row_major = ir.Attribute.parse("dense<[3, 2, 1, 0]> : tensor<4xindex>")
+    return _call("convolution", [images, kernel], output, {"onednn_conv_config": configuration})
+
+
+def multiply(
+    left: Value, right: Value, output: Sequence[int], transpose_left: bool, transpose_right: bool
+) -> Value:
+    """[batch, m, k] times [batch, k, n], or [m, k] times [k, n]; transposed, if it says so."""
+    configuration = {"transpose_a": transpose_left, "transpose_b": transpose_right}
+    return _call("matmul", [left, right], output, {"onednn_matmul_config": configuration})
+
+
+def _call(
+    name: str, operands: list[Value], output: Sequence[int], configuration: dict[str, Any]
+) -> Value:
+    """oneDNN reads and writes arrays as they lie in row-major order."""
+    order = list(range(len(output)))[::-1]
+    row_major = ir.Attribute.parse(f"dense<{order}> : tensor<{len(order)}xindex>")
     return stablehlo.CustomCallOp(
         [_float32(output)],
-        [images, kernel],
-        ir.StringAttr.get("__onednn$convolution"),
-        backend_config=ir.StringAttr.get(json.dumps({"onednn_conv_config": configuration})),
+        operands,
+        ir.StringAttr.get(f"__onednn${name}"),
+        backend_config=ir.StringAttr.get(json.dumps(configuration)),
         api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 2),
-        operand_layouts=ir.ArrayAttr.get([row_major, row_major]),
+        operand_layouts=ir.ArrayAttr.get([row_major] * len(operands)),
         result_layouts=ir.ArrayAttr.get([row_major]),
     ).result

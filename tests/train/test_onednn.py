@@ -1,4 +1,4 @@
-"""A program's convolutions by oneDNN are the same convolutions, and no cache is written."""
+"""A program's work by oneDNN gives the same numbers, and no cache is written."""
 
 import platform
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from train import onednn
+from train import onednn, onednn_products
 from train.compiler import compile_mended
 
-CALL = "__onednn$convolution"
+CONVOLUTION, PRODUCT = "__onednn$convolution", "__onednn$matmul"
 
 pytestmark = pytest.mark.skipif(
     (jaxlib.__version__, platform.system(), platform.machine()) != onednn.TESTED,
@@ -24,6 +24,9 @@ pytestmark = pytest.mark.skipif(
 def whatever_the_work(monkeypatch):
     monkeypatch.setattr(onednn, "LEAST_WORK", 0)
     monkeypatch.setattr(onednn, "LEAST_SHARE", 0)
+    monkeypatch.setattr(onednn, "LEAST_SHARE_OF_PRODUCTS", 0)
+    monkeypatch.setattr(onednn_products, "LEAST_KERNEL_GRADIENT", 0)
+    monkeypatch.setattr(onednn_products, "LEAST_BATCH", 0)
 
 
 def random(*shape, seed=0):
@@ -38,12 +41,10 @@ def convolve(images, kernel, stride=1, padding="SAME", **options):
     )
 
 
-def calls(lowered):
-    """Of oneDNN, if compiled to be called so."""
-    with onednn.convolutions_by_onednn(lowered) as there_are:
-        count = lowered.as_text().count(CALL)
-    assert there_are == (count > 0) or onednn.LEAST_WORK == 0
-    return count
+def calls(lowered, target=CONVOLUTION):
+    """How many of oneDNN there are while the program is compiled."""
+    with onednn.work_for_onednn(lowered):
+        return lowered.as_text().count(target)
 
 
 @pytest.mark.usefixtures("whatever_the_work")
@@ -78,11 +79,72 @@ def test_values_and_gradients_are_those_of_xla(images, kernel, options, by_onedn
     lowered = jax.jit(values).lower(images, kernel)
     compiled = compile_mended(lowered, cached=False)
     assert calls(lowered) == by_onednn
-    for ours, theirs in zip(
-        jax.tree.leaves(compiled(images, kernel)), jax.tree.leaves(expected), strict=True
-    ):
-        scale = np.abs(theirs).max()
-        np.testing.assert_allclose(ours / scale, theirs / scale, atol=2e-6)
+    assert_close(compiled(images, kernel), expected)
+
+
+def assert_close(ours, theirs):
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(one / scale, other / scale, atol=2e-6)
+
+
+@pytest.mark.usefixtures("whatever_the_work")
+@pytest.mark.parametrize(
+    ("product", "left", "right", "by_onednn"),
+    [  # of the output and both gradients
+        ("bik,bkj->bij", (3, 5, 7), (3, 7, 4), 3),
+        ("bki,bjk->bij", (3, 7, 5), (3, 4, 7), 3),
+        ("bik,bjk->bji", (3, 5, 7), (3, 4, 7), 3),
+        ("bqhd,bkhd->bhqk", (2, 5, 3, 8), (2, 6, 3, 8), 3),
+        ("bhqk,bkhd->bqhd", (2, 3, 5, 6), (2, 6, 3, 8), 3),
+        ("bk,bk->b", (4, 9), (4, 9), 3),
+        ("bki,bk->bi", (4, 9, 5), (4, 9), 3),
+        ("bkli,bklj->bij", (2, 3, 4, 5), (2, 3, 4, 6), 3),
+        ("nk,kj->nj", (9, 5), (5, 6), 1),
+        ("ntk,kj->ntj", (4, 3, 5), (5, 6), 1),
+        ("nk,k->n", (9, 5), (5,), 1),
+        ("ni,nj->ij", (9, 5), (9, 6), 1),
+        ("i,j->ij", (5,), (6,), 1),
+    ],
+)
+def test_products_and_their_gradients_are_those_of_xla(product, left, right, by_onednn):
+    left, right = random(*left), random(*right, seed=1)
+
+    def values(left, right):
+        output, pull_back = jax.vjp(lambda a, b: jnp.einsum(product, a, b), left, right)
+        return output, pull_back(jnp.cos(jnp.arange(output.size)).reshape(output.shape))
+
+    lowered = jax.jit(values).lower(left, right)
+    compiled = compile_mended(lowered, cached=False)
+    assert calls(lowered, PRODUCT) == by_onednn
+    assert_close(compiled(left, right), jax.jit(values)(left, right))
+
+
+@pytest.mark.parametrize(
+    ("product", "left", "right", "dtype", "pays"),
+    [
+        ("ni,nj->ij", (4096, 256), (4096, 256), jnp.float32, True),
+        ("ni,nj->ij", (4096, 256), (4096, 256), jnp.bfloat16, False),
+        ("ni,nj->ij", (4096, 256), (4096, 128), jnp.float32, False),  # 2^27
+        ("ik,kj->ij", (4096, 256), (256, 4096), jnp.float32, False),
+        ("bik,bkj->bij", (32, 256, 128), (32, 128, 256), jnp.float32, True),
+        ("bik,bkj->bij", (32, 256, 128), (32, 128, 128), jnp.float32, False),
+    ],
+)
+def test_enough_work_in_products_pays(product, left, right, dtype, pays):
+    factors = jax.ShapeDtypeStruct(left, dtype), jax.ShapeDtypeStruct(right, dtype)
+    lowered = jax.jit(lambda a, b: jnp.einsum(product, a, b)).lower(*factors)
+    assert calls(lowered, PRODUCT) == pays
+
+
+def test_small_products_are_left_alone():
+    """However much work all of them are."""
+
+    def many(a, b):
+        return [jnp.einsum("bik,bkj->bij", a + i, b) for i in range(100)]
+
+    factors = jax.ShapeDtypeStruct((8, 64, 64), jnp.float32)
+    assert calls(jax.jit(many).lower(factors, factors), PRODUCT) == 0
 
 
 @pytest.mark.usefixtures("whatever_the_work")
@@ -136,7 +198,7 @@ def test_the_program_is_put_back():
     before = lowered.as_text()
     assert calls(lowered) == 1
     assert lowered.as_text() == before
-    with pytest.raises(ValueError, match="while"), onednn.convolutions_by_onednn(lowered):
+    with pytest.raises(ValueError, match="while"), onednn.work_for_onednn(lowered):
         raise ValueError("while it is compiled")
     assert lowered.as_text() == before
 
