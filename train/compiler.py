@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import jax
 
-from train.onednn import work_for_onednn
+from train.onednn import Given, work_for_onednn
 
 Options = dict[str, str | bool]
 
@@ -41,9 +41,9 @@ def compile_mended(lowered: jax.stages.Lowered, cached: bool = True) -> jax.stag
     options = compiler_options(text)
     if not cached:
         with work_for_onednn(lowered) as given, _without_cache():
-            if given.convolutions:
+            if given is Given.CONVOLUTIONS:
                 options = cpu_convolution_options(_kinds_beside_onednn(text))
-            if any(given):
+            if given is not Given.NOTHING:
                 return lowered.compile(compiler_options=options)
     return lowered.compile(compiler_options=options)
 

@@ -11,22 +11,18 @@ jaxlib that this was not tested with, and so is all work that is not of the usua
 
 import contextlib
 import dataclasses
+import enum
 import math
 import platform
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jaxlib
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
-from train.onednn_calls import (
-    IMAGES,
-    Layout,
-    convolve,
-    sum_kernel_gradient,
-)
+from train.onednn_calls import IMAGES, Layout, convolve, sum_kernel_gradient
 from train.onednn_products import Product
 
 TESTED = ("0.10.2", "Linux", "x86_64")
@@ -37,8 +33,9 @@ LEAST_WORK, LEAST_SHARE = 2**28, 0.5
 """Multiplications in convolutions of stride 1 with so few channels on one side, and their share of
 a program's. With less of them it gains little, and starts sooner from a compilation cache."""
 
-LEAST_SHARE_OF_PRODUCTS = 0.05
-"""That matrix products which oneDNN is to compute must have of a program's multiplications."""
+LEAST_SHARE_OF_PRODUCTS, LARGEST_OF_CONVOLUTIONS = 0.05, 0.1
+"""Of a program's multiplications, in matrix products for oneDNN and in convolutions beside them.
+Where there are more convolutions, many products are Winograd's, which take longer by oneDNN."""
 
 SUMMED_BY_ONEDNN = range(16, 129)
 """Channels on both sides of a kernel whose gradient oneDNN sums faster (docs/performance.md)."""
@@ -47,11 +44,12 @@ KERNEL_GRADIENT = ((3, 0, 1, 2), (3, 0, 1, 2), (2, 3, 0, 1))
 """As JAX derives it: batch and channels change places, and the cotangent is the kernel."""
 
 
-class Given(NamedTuple):
+class Given(enum.Enum):
     """What oneDNN is to do of a program."""
 
-    convolutions: bool = False
-    products: bool = False
+    NOTHING = enum.auto()
+    CONVOLUTIONS = enum.auto()
+    PRODUCTS = enum.auto()
     """Kernel gradients of dense layers, and batches of products."""
 
 
@@ -65,7 +63,7 @@ def work_for_onednn(lowered: jax.stages.Lowered) -> Iterator[Given]:
     """
     module: Any = lowered.compiler_ir()
     given, work = _survey(module)
-    if not any(given):
+    if given is Given.NOTHING:
         yield given
         return
     before = module.operation.clone()
@@ -81,49 +79,37 @@ def work_for_onednn(lowered: jax.stages.Lowered) -> Iterator[Given]:
             module.body.append(operation)
 
 
-def _survey(module: Any) -> tuple[Given, list["Convolution | Product"]]:
+def _survey(module: Any) -> tuple[Given, Sequence["Convolution | Product"]]:
     """What oneDNN is to do, where that is enough of the program."""
     if (jaxlib.__version__, platform.system(), platform.machine()) != TESTED:
-        return Given(), []
+        return Given.NOTHING, []
     if module.operation.attributes["mhlo.num_partitions"].value != 1:
-        return Given(), []
+        return Given.NOTHING, []
     convolutions: list[Convolution] = []
     products: list[Product] = []
-    all_work = 0
 
     def look(operation: Any) -> ir.WalkResult:
-        nonlocal all_work
         if operation.name == "stablehlo.convolution":
-            convolution = Convolution.read(operation.opview)
-            all_work += convolution.work()
-            if _is_usual(operation.opview):
-                convolutions.append(convolution)
+            convolutions.append(Convolution.read(operation.opview))
         elif operation.name == "stablehlo.dot_general":
-            product = Product.read(operation.opview)
-            all_work += product.work()
-            if product.is_usual():
-                products.append(product)
+            products.append(Product.read(operation.opview))
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(look)
-    narrow = sum(convolution.work() for convolution in convolutions if convolution.is_narrow())
-    multiplied = sum(product.work() for product in products)
-    if narrow >= max(LEAST_WORK, LEAST_SHARE * all_work):
-        return Given(True, bool(products)), [*convolutions, *products]
-    if multiplied >= max(LEAST_WORK, LEAST_SHARE_OF_PRODUCTS * all_work):
-        return Given(products=True), list(products)
-    return Given(), []
+    usual = [convolution for convolution in convolutions if convolution.is_usual()]
+    faster = [product for product in products if product.is_faster()]
+    narrow = _work([convolution for convolution in usual if convolution.is_narrow()])
+    work = _work([*convolutions, *products])
+    if usual and narrow >= max(LEAST_WORK, LEAST_SHARE * work):
+        return Given.CONVOLUTIONS, usual
+    is_dense = _work(convolutions) <= LARGEST_OF_CONVOLUTIONS * work
+    if is_dense and _work(faster) >= max(LEAST_WORK, LEAST_SHARE_OF_PRODUCTS * work):
+        return Given.PRODUCTS, faster
+    return Given.NOTHING, []
 
 
-def _is_usual(operation: Any) -> bool:
-    operands = operation.lhs.type, operation.rhs.type
-    return (
-        all(str(operand.element_type) == "f32" for operand in operands)
-        and all(operand.rank == 4 and math.prod(operand.shape) > 0 for operand in operands)
-        and operation.feature_group_count.value == operation.batch_group_count.value == 1
-        and not any(operation.window_reversal or ())
-        and all(dilation == 1 for dilation in operation.lhs_dilation or ())
-    )
+def _work(operations: Sequence["Convolution | Product"]) -> int:
+    return sum(operation.work() for operation in operations)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +139,18 @@ class Convolution:
         """Multiplications."""
         kernel, features = self.operation.rhs.type.shape, self.layouts[1][0]
         return math.prod(self.operation.result.type.shape) * math.prod(kernel) // kernel[features]
+
+    def is_usual(self) -> bool:
+        """Of float32 images and one group, without gaps between pixels and unreversed."""
+        operation = self.operation
+        operands = operation.lhs.type, operation.rhs.type
+        return (
+            all(str(operand.element_type) == "f32" for operand in operands)
+            and all(operand.rank == 4 and math.prod(operand.shape) > 0 for operand in operands)
+            and operation.feature_group_count.value == operation.batch_group_count.value == 1
+            and not any(operation.window_reversal or ())
+            and all(dilation == 1 for dilation in operation.lhs_dilation or ())
+        )
 
     def is_narrow(self) -> bool:
         """Of stride 1 and with few channels."""

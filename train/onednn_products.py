@@ -17,6 +17,9 @@ from train.onednn_calls import multiply, reshape, transpose
 LEAST_KERNEL_GRADIENT, LEAST_BATCH = 2**25, 2**23
 """Multiplications in the kernel gradient of a dense layer, and in a batch of products."""
 
+LARGEST_KERNEL = 2**22
+"""Numbers in it; with more and few rows it is the writing that takes the time."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
@@ -71,15 +74,16 @@ class Product:
         """Multiplications."""
         return math.prod(self.operation.result.type.shape) * self.left.size(self.left.summed)
 
-    def is_usual(self) -> bool:
-        """Whether it is one that oneDNN computes faster."""
+    def is_faster(self) -> bool:
+        """Whether oneDNN computes it faster, as measured (docs/performance.md)."""
         factors = self.left, self.right
         if not all(str(factor.array.type.element_type) == "f32" for factor in factors):
             return False
         if self.left.batch:
             return self.work() >= LEAST_BATCH
         sums_rows = self.left.summed and all(factor.has_summed_first() for factor in factors)
-        return bool(sums_rows) and self.work() >= LEAST_KERNEL_GRADIENT
+        is_small = math.prod(self.operation.result.type.shape) <= LARGEST_KERNEL
+        return bool(sums_rows) and is_small and self.work() >= LEAST_KERNEL_GRADIENT
 
     def replace(self) -> None:
         """By oneDNN's, with as few copies as it takes."""

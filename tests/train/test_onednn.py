@@ -127,6 +127,8 @@ def test_products_and_their_gradients_are_those_of_xla(product, left, right, by_
         ("ni,nj->ij", (4096, 256), (4096, 256), jnp.bfloat16, False),
         ("ni,nj->ij", (4096, 256), (4096, 128), jnp.float32, False),  # 2^27
         ("ik,kj->ij", (4096, 256), (256, 4096), jnp.float32, False),
+        ("ni,nj->ij", (128, 4096), (128, 1024), jnp.float32, True),
+        ("ni,nj->ij", (128, 4096), (128, 4096), jnp.float32, False),
         ("bik,bkj->bij", (32, 256, 128), (32, 128, 256), jnp.float32, True),
         ("bik,bkj->bij", (32, 256, 128), (32, 128, 128), jnp.float32, False),
     ],
@@ -135,6 +137,19 @@ def test_enough_work_in_products_pays(product, left, right, dtype, pays):
     factors = jax.ShapeDtypeStruct(left, dtype), jax.ShapeDtypeStruct(right, dtype)
     lowered = jax.jit(lambda a, b: jnp.einsum(product, a, b)).lower(*factors)
     assert calls(lowered, PRODUCT) == pays
+
+
+def test_products_beside_convolutions_are_left_alone():
+    def both(a, b, images, kernel):
+        return jnp.einsum("bik,bkj->bij", a, b), convolve(images, kernel)
+
+    def counted(size):
+        shapes = (32, 256, 128), (32, 128, 256), (1, size, size, 128), (3, 3, 128, 128)
+        lowered = jax.jit(both).lower(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
+        return calls(lowered, PRODUCT)
+
+    assert counted(8) == 1
+    assert counted(64) == 0
 
 
 def test_small_products_are_left_alone():
