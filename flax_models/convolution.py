@@ -5,12 +5,18 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
+from flax_models.apart import apart, computed_once
+from flax_models.gradient_once import gradient_once
 from flax_models.winograd import convolve_by_squares
 
 MANY_CHANNELS = 128
 """From here on fewer multiplications outweigh their sums on CPU (docs/performance.md)."""
+
+SOME_CHANNELS = 64
+"""From here on a copy of the images costs less than to compute them twice on CPU."""
 
 MANY_PRODUCTS = 2**26
 """Of a pixel's channels and features. With fewer the time won is less than that of compilation."""
@@ -41,6 +47,7 @@ def convolve(
     return lax.platform_dependent(images, kernel, cpu=by_squares, default=directly)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def convolve_directly(
     images: Float[Array, "batch height width channels"],
     kernel: Float[Array, "kernel_height kernel_width channels features"],
@@ -48,6 +55,10 @@ def convolve_directly(
     padding: int,
 ) -> Float[Array, "batch out_height out_width features"]:
     """XLA's own convolution."""
+    return _convolve(images, kernel, stride, padding)
+
+
+def _convolve(images: Array, kernel: Array, stride: tuple[int, int], padding: int) -> Array:
     outputs = lax.conv_general_dilated(
         images,
         kernel,
@@ -57,10 +68,32 @@ def convolve_directly(
     )
     if kernel.dtype == jnp.bfloat16:
         # XLA:CPU of jax 0.12 draws a chain of them into one fusion that gives NaN
-        outputs = lax.platform_dependent(
-            outputs, cpu=lax.optimization_barrier, default=lambda outputs: outputs
-        )
+        outputs = apart(outputs)
     return outputs
+
+
+@functools.partial(convolve_directly.defjvp, symbolic_zeros=True)
+def _convolve_jvp(
+    stride: tuple[int, int],
+    padding: int,
+    primals: tuple[Array, Array],
+    tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
+) -> tuple[Array, Array]:
+    """As XLA derives it, but that images of some channels are computed once.
+
+    For the kernel's gradient XLA:CPU wants the batch innermost. It would compute the images anew
+    for that, with the norms, sums and ReLUs of all residual blocks before, number by number.
+    """
+    (images, kernel), (d_images, d_kernel) = primals, tangents
+    outputs = convolve_directly(images, kernel, stride, padding)
+    tangent = jnp.zeros_like(outputs)
+    if not isinstance(d_images, SymbolicZero):
+        tangent += _convolve(d_images, kernel, stride, padding)
+    if not isinstance(d_kernel, SymbolicZero):
+        if images.shape[-1] >= SOME_CHANNELS:
+            images = computed_once(images, images)
+        tangent += _convolve(images, d_kernel, stride, padding)
+    return outputs, tangent
 
 
 def _is_wide(images: Array, kernel: Array) -> bool:
@@ -112,7 +145,9 @@ def convolve_transposed(
     if images.shape[1:3] == (1, 1):
         outputs = jnp.einsum("bc,ijfc->bijf", images[:, 0, 0], kernel)
         return outputs[:, padding : extent - padding, padding : extent - padding]
-    return _transpose(images, kernel, stride, padding)
+    # For the kernel's gradient XLA:CPU wants the batch innermost, and would compute the cotangent
+    # anew, with batch norm's whole gradient, number by number in that order.
+    return gradient_once(_transpose(images, kernel, stride, padding))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from flax_models.ctc import check_blank, ctc_feasible, prepare_labels
-from flax_models.ctc_fast import LOG_ZERO, emissions, final_states, later, only_state, skips
+from flax_models.ctc_fast import LOG_ZERO, before, emissions, final_states, only_state, skips
 from flax_models.lengths import full_lengths, length_mask
 
 
@@ -203,7 +203,8 @@ def _align(
 
     def forward(best: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         live_now, log_prob = inputs
-        arrivals = jnp.stack([best, later(best, 1), later(best, 2) + skip])
+        one, two = before(best)
+        arrivals = jnp.stack([best, one, two + skip])
         new = jnp.maximum(arrivals.max(axis=0) + log_prob, LOG_ZERO)
         moved = jnp.where(live_now[:, None], jnp.argmax(arrivals, axis=0), 0)
         return jnp.where(live_now[:, None], new, best), moved

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from flax_models.apart import apart
 from flax_models.lengths import length_mask
 
 # Stands for log 0: finite, so that differences and products with 0 never give not-a-number.
@@ -22,13 +23,18 @@ LOG_ZERO = -1e30
 ONE_HOT_CLASSES = 512
 
 
-def later(states: Float[Array, "batch states"], by: int) -> Float[Array, "batch states"]:
-    """What reaches each state from `by` states before it."""
-    return jnp.pad(states[:, :-by], ((0, 0), (by, 0)), constant_values=LOG_ZERO)
+def before(
+    states: Float[Array, "batch states"],
+) -> tuple[Float[Array, "batch states"], Float[Array, "batch states"]]:
+    """What lies one and two states before each state."""
+    # fused into a step, padding would cost XLA:CPU the vector instructions
+    padded = apart(jnp.pad(states, ((0, 0), (2, 0)), constant_values=LOG_ZERO))
+    return padded[:, 1:-1], padded[:, :-2]
 
 
-def _earlier(states: Float[Array, "batch states"], by: int) -> Float[Array, "batch states"]:
-    return jnp.pad(states[:, by:], ((0, 0), (0, by)), constant_values=LOG_ZERO)
+def _behind(states: Array) -> tuple[Array, Array]:
+    padded = apart(jnp.pad(states, ((0, 0), (0, 2)), constant_values=LOG_ZERO))
+    return padded[:, 1:-1], padded[:, 2:]
 
 
 def _logaddexp3(a: Array, b: Array, c: Array) -> Array:
@@ -88,7 +94,8 @@ def _forward(
 
     def step(alpha: Array, inputs: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         live_now, log_prob = inputs
-        new = _logaddexp3(alpha, later(alpha, 1), later(alpha, 2) + skip) + log_prob
+        one, two = before(alpha)
+        new = _logaddexp3(alpha, one, two + skip) + log_prob
         scale = new.max(axis=1)
         new = jnp.maximum(new - scale[:, None], LOG_ZERO)
         alpha = jnp.where(live_now[:, None], new, alpha)
@@ -110,11 +117,12 @@ def _posterior(
 ) -> Float[Array, "time batch states"]:
     """Probability of being in each state at each step, given the labels."""
     end = only_state(2 * label_lengths, *log_probs.shape[1:])
-    skip_ahead = _earlier(skip, 2)
+    _, skip_ahead = _behind(skip)
 
     def step(after: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         live_now, log_prob = inputs
-        beta = _logaddexp3(after, _earlier(after, 1), _earlier(after, 2) + skip_ahead)
+        one, two = _behind(after)
+        beta = _logaddexp3(after, one, two + skip_ahead)
         beta = jnp.maximum(beta - beta.max(axis=1, keepdims=True), LOG_ZERO)
         return jnp.where(live_now[:, None], beta + log_prob, end), beta
 

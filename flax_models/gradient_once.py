@@ -1,9 +1,9 @@
-"""What a residual stream needs from its compiler."""
+"""What residual streams and transposed convolutions need from their compiler."""
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
+
+from flax_models.apart import computed_once
 
 
 @jax.custom_jvp
@@ -12,7 +12,7 @@ def gradient_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
     The gradient of a residual stream is a sum to which every layer adds. XLA:CPU fuses that whole
     sum into each product that needs a layer's part of it, so that it is computed again for every
-    layer, from all the layers after it (docs/performance.md). Nothing is fused over a conditional.
+    layer, from all the layers after it (docs/performance.md).
     """
     return x
 
@@ -20,11 +20,4 @@ def gradient_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 @gradient_once.defjvp
 def _gradient_once_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (tangent,) = primals, tangents
-
-    def apart(tangent: Array) -> Array:
-        # XLA would see through branches that do the same. Where one number is NaN, the gradient of
-        # the parameters is NaN in any case.
-        is_nan = jnp.isnan(x[(0,) * x.ndim])
-        return lax.cond(is_nan, lambda t: t * jnp.nan, lambda t: t, tangent)
-
-    return x, lax.platform_dependent(tangent, cpu=apart, default=lambda tangent: tangent)
+    return x, computed_once(tangent, x)
