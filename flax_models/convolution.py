@@ -137,16 +137,17 @@ def convolve_transposed(
     is one product for all pixels whose results are laid out in space; XLA:CPU's own form is many
     times slower.
     """
+    # For the kernel's gradient XLA:CPU wants the pixels innermost, and would compute the cotangent
+    # anew, with batch norm's whole gradient, number by number in that order: hence gradient_once.
     extent = kernel.shape[0]
     if extent == stride and padding == 0:
         batch, height, width, _ = images.shape
         outputs = jnp.einsum("bhwc,ijfc->bhiwjf", images, kernel)
-        return outputs.reshape(batch, extent * height, extent * width, -1)
+        outputs = outputs.reshape(batch, extent * height, extent * width, -1)
+        return gradient_once(outputs)
     if images.shape[1:3] == (1, 1):
         outputs = jnp.einsum("bc,ijfc->bijf", images[:, 0, 0], kernel)
         return outputs[:, padding : extent - padding, padding : extent - padding]
-    # For the kernel's gradient XLA:CPU wants the batch innermost, and would compute the cotangent
-    # anew, with batch norm's whole gradient, number by number in that order.
     return gradient_once(_transpose(images, kernel, stride, padding))
 
 
