@@ -10,6 +10,7 @@ from jax import export, lax
 
 from flax_models.convolution import (
     MANY_CHANNELS,
+    SOME_CHANNELS,
     convolve,
     convolve_directly,
     convolve_transposed,
@@ -48,6 +49,51 @@ def test_a_map_smaller_than_its_kernel(size):
         normal(3, *size, 4),
         normal(3, 3, 4, 5),
     )
+
+
+def _after_tanh(convolution):
+    """What a kernel's gradient would compute again: the images are made by something."""
+    return lambda images, kernel: convolution(jnp.tanh(images), kernel)
+
+
+def _ours(images, kernel):
+    return convolve_directly(images, kernel, (2, 1), 1)
+
+
+def _xlas(images, kernel):
+    sides = ((1, 1), (1, 1))
+    return lax.conv_general_dilated(images, kernel, (2, 1), sides, dimension_numbers=NHWC)
+
+
+@pytest.mark.parametrize("channels", [SOME_CHANNELS - 1, SOME_CHANNELS])
+def test_images_that_are_computed_once_have_the_derivatives_that_xla_derives(channels):
+    arguments = normal(2, 6, 5, channels), normal(3, 3, channels, 4)
+    assert_same(_after_tanh(_ours), _after_tanh(_xlas), *arguments)
+    with jax.enable_x64(True):
+        arguments = tuple(map(jnp.asarray, arguments))
+
+        def twice(convolution):
+            def loss(images, kernel):
+                return jnp.sum(_after_tanh(convolution)(images, kernel) ** 4)
+
+            return jax.jvp(jax.grad(loss, (0, 1)), arguments, jax.tree.map(jnp.cos, arguments))
+
+        scale = 1e-12 * np.abs(twice(_xlas)[1][1]).max()
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=scale),
+            twice(_ours),
+            twice(_xlas),
+        )
+
+
+@pytest.mark.parametrize(("channels", "copies"), [(SOME_CHANNELS - 1, 0), (SOME_CHANNELS, 1)])
+def test_only_images_of_some_channels_are_computed_once(channels, copies):
+    images, kernel = jnp.ones((2, 6, 5, channels)), jnp.ones((3, 3, channels, 4))
+    of_kernel = jax.grad(lambda k, x: jnp.sum(_after_tanh(_ours)(x, k) ** 2))
+    lowered = jax.jit(of_kernel).lower(kernel, images)
+    # the convolution and its kernel's gradient, and none of what the images' tangent would be
+    assert lowered.as_text().count("stablehlo.convolution") == 2
+    assert lowered.compile().as_text().count(" conditional(") == copies
 
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 7)])
