@@ -19,10 +19,10 @@ def apart(x: AnyArray) -> AnyArray:
 
 
 def computed_once(x: AnyArray, witness: Array) -> AnyArray:
-    """X itself, which XLA:CPU then does not compute again for each use.
+    """X itself, which XLA:CPU then does not compute again for each use. Costs a copy of x.
 
-    For x whose every use is spoilt where the first number of `witness` is not a number: all of x
-    is none then. Costs a copy of x.
+    On a CPU all of x becomes NaN where the first number of `witness` is NaN. So it is for what
+    only the parameters' gradient needs, in which that NaN would come up in any case.
     """
 
     def on_cpu(x: AnyArray) -> AnyArray:

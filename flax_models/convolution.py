@@ -15,7 +15,7 @@ from flax_models.winograd import convolve_by_squares
 MANY_CHANNELS = 128
 """From here on fewer multiplications outweigh their sums on CPU (docs/performance.md)."""
 
-SOME_CHANNELS = 64
+CHANNELS_WORTH_A_COPY = 64
 """From here on a copy of the images costs less than to compute them twice on CPU."""
 
 MANY_PRODUCTS = 2**26
@@ -79,10 +79,10 @@ def _convolve_jvp(
     primals: tuple[Array, Array],
     tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
 ) -> tuple[Array, Array]:
-    """As XLA derives it, but that images of some channels are computed once.
+    """As XLA derives it, but that images of many channels are computed once.
 
-    For the kernel's gradient XLA:CPU wants the batch innermost. It would compute the images anew
-    for that, with the norms, sums and ReLUs of all residual blocks before, number by number.
+    For the kernel's gradient XLA:CPU wants the batch innermost. It would compute the images anew in
+    that order, with the norms, sums and ReLUs of all residual blocks before (docs/performance.md).
     """
     (images, kernel), (d_images, d_kernel) = primals, tangents
     outputs = convolve_directly(images, kernel, stride, padding)
@@ -90,7 +90,7 @@ def _convolve_jvp(
     if not isinstance(d_images, SymbolicZero):
         tangent += _convolve(d_images, kernel, stride, padding)
     if not isinstance(d_kernel, SymbolicZero):
-        if images.shape[-1] >= SOME_CHANNELS:
+        if images.shape[-1] >= CHANNELS_WORTH_A_COPY:
             images = computed_once(images, images)
         tangent += _convolve(images, d_kernel, stride, padding)
     return outputs, tangent
@@ -138,7 +138,7 @@ def convolve_transposed(
     times slower.
     """
     # For the kernel's gradient XLA:CPU wants the pixels innermost, and would compute the cotangent
-    # anew, with batch norm's whole gradient, number by number in that order: hence gradient_once.
+    # anew in that order, with batch norm's whole gradient: hence gradient_once.
     extent = kernel.shape[0]
     if extent == stride and padding == 0:
         batch, height, width, _ = images.shape

@@ -13,9 +13,10 @@ from types import FrameType
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """What it gives raises KeyboardInterrupt if one came in here and was lost; so does its end.
+    """A function for each turn of a loop: it raises a KeyboardInterrupt that was lost in here.
 
-    Where SIGINT has a handler of its own, or is ignored as in a shell's background, that remains.
+    The end of the block does so too. Where SIGINT has a handler of its own, or is ignored as in a
+    shell's background, that remains.
     """
     came = False
 

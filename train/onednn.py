@@ -33,7 +33,7 @@ LEAST_WORK, LEAST_SHARE = 2**28, 0.5
 """Multiplications in convolutions of stride 1 with so few channels on one side, and their share of
 a program's. With less of them it gains little, and starts sooner from a compilation cache."""
 
-LEAST_SHARE_OF_PRODUCTS, LARGEST_OF_CONVOLUTIONS = 0.05, 0.1
+LEAST_SHARE_OF_PRODUCTS, LARGEST_SHARE_OF_CONVOLUTIONS = 0.05, 0.1
 """Of a program's multiplications, in matrix products for oneDNN and in convolutions beside them.
 Where there are more convolutions, many products are Winograd's, which take longer by oneDNN."""
 
@@ -62,21 +62,21 @@ def work_for_onednn(lowered: jax.stages.Lowered) -> Iterator[Given]:
     next call of the function, so it is put back as it was.
     """
     module: Any = lowered.compiler_ir()
-    given, work = _survey(module)
+    given, operations = _survey(module)
     if given is Given.NOTHING:
         yield given
         return
     before = module.operation.clone()
     try:
-        for piece in work:
-            piece.replace()
+        for operation in operations:
+            operation.replace()
         yield given
     finally:
-        for operation in list(module.body.operations):
-            operation.operation.erase()
-        for operation in list(before.regions[0].blocks[0].operations):
-            operation.operation.detach_from_parent()
-            module.body.append(operation)
+        for function in list(module.body.operations):
+            function.operation.erase()
+        for function in list(before.regions[0].blocks[0].operations):
+            function.operation.detach_from_parent()
+            module.body.append(function)
 
 
 def _survey(module: Any) -> tuple[Given, Sequence["Convolution | Product"]]:
@@ -99,16 +99,17 @@ def _survey(module: Any) -> tuple[Given, Sequence["Convolution | Product"]]:
     usual = [convolution for convolution in convolutions if convolution.is_usual()]
     faster = [product for product in products if product.is_faster()]
     narrow = _work([convolution for convolution in usual if convolution.is_narrow()])
-    work = _work([*convolutions, *products])
-    if usual and narrow >= max(LEAST_WORK, LEAST_SHARE * work):
+    all_work = _work([*convolutions, *products])
+    if usual and narrow >= max(LEAST_WORK, LEAST_SHARE * all_work):
         return Given.CONVOLUTIONS, usual
-    is_dense = _work(convolutions) <= LARGEST_OF_CONVOLUTIONS * work
-    if is_dense and _work(faster) >= max(LEAST_WORK, LEAST_SHARE_OF_PRODUCTS * work):
+    few_convolutions = _work(convolutions) <= LARGEST_SHARE_OF_CONVOLUTIONS * all_work
+    if few_convolutions and _work(faster) >= max(LEAST_WORK, LEAST_SHARE_OF_PRODUCTS * all_work):
         return Given.PRODUCTS, faster
     return Given.NOTHING, []
 
 
 def _work(operations: Sequence["Convolution | Product"]) -> int:
+    """Multiplications."""
     return sum(operation.work() for operation in operations)
 
 

@@ -9,8 +9,8 @@ import torch
 from jax import export, lax
 
 from flax_models.convolution import (
+    CHANNELS_WORTH_A_COPY,
     MANY_CHANNELS,
-    SOME_CHANNELS,
     convolve,
     convolve_directly,
     convolve_transposed,
@@ -65,7 +65,7 @@ def _xlas(images, kernel):
     return lax.conv_general_dilated(images, kernel, (2, 1), sides, dimension_numbers=NHWC)
 
 
-@pytest.mark.parametrize("channels", [SOME_CHANNELS - 1, SOME_CHANNELS])
+@pytest.mark.parametrize("channels", [CHANNELS_WORTH_A_COPY - 1, CHANNELS_WORTH_A_COPY])
 def test_images_that_are_computed_once_have_the_derivatives_that_xla_derives(channels):
     arguments = normal(2, 6, 5, channels), normal(3, 3, channels, 4)
     assert_same(_after_tanh(_ours), _after_tanh(_xlas), *arguments)
@@ -86,8 +86,10 @@ def test_images_that_are_computed_once_have_the_derivatives_that_xla_derives(cha
         )
 
 
-@pytest.mark.parametrize(("channels", "copies"), [(SOME_CHANNELS - 1, 0), (SOME_CHANNELS, 1)])
-def test_only_images_of_some_channels_are_computed_once(channels, copies):
+@pytest.mark.parametrize(
+    ("channels", "copies"), [(CHANNELS_WORTH_A_COPY - 1, 0), (CHANNELS_WORTH_A_COPY, 1)]
+)
+def test_only_images_of_many_channels_are_computed_once(channels, copies):
     images, kernel = jnp.ones((2, 6, 5, channels)), jnp.ones((3, 3, channels, 4))
     of_kernel = jax.grad(lambda k, x: jnp.sum(_after_tanh(_ours)(x, k) ** 2))
     lowered = jax.jit(of_kernel).lower(kernel, images)

@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 
 import jax
 import numpy as np
@@ -63,8 +64,11 @@ def test_training_ends_at_the_next_step(swallowing_collection):
 
 
 @pytest.mark.usefixtures("in_the_foreground")
-def test_without_it_the_interrupt_is_lost(swallowing_collection):
+def test_without_it_the_interrupt_is_lost(swallowing_collection, monkeypatch):
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: lost.append(what.exc_type))
     swallowing_collection()
+    assert lost == [KeyboardInterrupt]
 
 
 @pytest.mark.usefixtures("in_the_foreground")
