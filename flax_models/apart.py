@@ -21,13 +21,13 @@ def apart(x: AnyArray) -> AnyArray:
 def computed_once(x: AnyArray, witness: Array) -> AnyArray:
     """X itself, which XLA:CPU then does not compute again for each use. Costs a copy of x.
 
-    On a CPU all of x becomes NaN where the first number of `witness` is NaN. So it is for what
-    only the parameters' gradient needs, in which that NaN would come up in any case.
+    `witness` is any array that the compiler cannot know.
     """
 
     def on_cpu(x: AnyArray) -> AnyArray:
-        # Nothing is fused over a conditional. XLA would see through branches that do the same.
+        # Nothing is fused over a conditional. XLA would see through branches that do the same; it
+        # does not see that where the first is taken it multiplies by one.
         is_nan = jnp.isnan(witness[(0,) * witness.ndim])
-        return lax.cond(is_nan, lambda x: x * jnp.nan, lambda x: x, x)
+        return lax.cond(is_nan, lambda x, one: x * one, lambda x, one: x, x, is_nan.astype(x.dtype))
 
     return lax.platform_dependent(x, cpu=on_cpu, default=lambda x: x)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from flax_models.checks import check_images, check_minimum_size, known_size
 from flax_models.dropout import Dropout
 from flax_models.layers import Conv, torch_uniform
-from flax_models.pooling import max_pool
+from flax_models.pooling import rectified_max_pool
 from flax_models.torch_weights import TorchRule, flattened_images
 
 
@@ -50,8 +50,8 @@ class CNN(nn.Module):
                     name=f"conv_{index}",
                     **dtypes,
                 )
-                x = nn.relu(conv(x))
-            x = max_pool(x, 2)
+                x = conv(x)
+                x = nn.relu(x) if index == 2 * block else rectified_max_pool(x, 2)
         x = x.reshape(x.shape[0], -1)
         expected = known_size(self, "dense_0", "kernel", otherwise="features")
         if isinstance(expected, int) and x.shape[1] != expected:

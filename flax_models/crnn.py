@@ -1,5 +1,6 @@
 """Convolutional recurrent network that reads text in images, one class or blank a column."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +11,7 @@ from flax_models.checks import check_images, known_size
 from flax_models.dropout import Dropout
 from flax_models.layers import ConvNormActivation, kaiming_normal_fan_in
 from flax_models.lengths import full_lengths
-from flax_models.pooling import max_pool
+from flax_models.pooling import max_pool, rectified_max_pool
 from flax_models.recurrent import GRU
 from flax_models.residual import BasicBlock
 
@@ -74,9 +75,13 @@ class CRNN(nn.Module):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
         x = ConvNormActivation(
-            self.stem_features, stride=(2, 1), axis_name=self.axis_name, name="stem", **types
+            self.stem_features,
+            stride=(2, 1),
+            activation=functools.partial(rectified_max_pool, window=(1, 2)),
+            axis_name=self.axis_name,
+            name="stem",
+            **types,
         )(images, train)
-        x = max_pool(x, (1, 2))
         for index, features in enumerate(self.widths):
             block = BasicBlock(features, axis_name=self.axis_name, name=f"block_{index}", **types)
             x = max_pool(block(x, train), (2, 2) if index == 0 else (2, 1))

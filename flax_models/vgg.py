@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from flax_models.checks import check_choice, check_images, check_minimum_size
 from flax_models.dropout import Dropout
 from flax_models.layers import BatchNorm, Conv, kaiming_normal_fan_out
-from flax_models.pooling import adaptive_avg_pool, at_least_float32, max_pool
+from flax_models.pooling import adaptive_avg_pool, at_least_float32, rectified_max_pool
 from flax_models.torch_weights import TorchRule, flattened_images
 
 # Convolutions in each of the five blocks: table 1 of the paper, columns A, B, D and E.
@@ -60,7 +60,7 @@ class VGG(nn.Module):
         x = images
         index = 0  # of the layer within torchvision's `features`, which counts ReLU and pooling too
         for convolutions, multiple in zip(BLOCKS[str(self.depth)], MULTIPLES, strict=True):
-            for _ in range(convolutions):
+            for position in range(convolutions):
                 x = Conv(
                     multiple * self.width,
                     padding=1,
@@ -73,9 +73,8 @@ class VGG(nn.Module):
                     norm = BatchNorm(axis_name=self.axis_name, name=f"features_{index}", **dtypes)
                     x = norm(x, train and not self.frozen_features)
                     index += 1
-                x = nn.relu(x)
+                x = nn.relu(x) if position < convolutions - 1 else rectified_max_pool(x, 2)
                 index += 1
-            x = max_pool(x, 2)
             index += 1
         if self.frozen_features:
             x = lax.stop_gradient(x)
