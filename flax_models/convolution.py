@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from flax_models.apart import apart, computed_once
 from flax_models.gradient_once import gradient_once
+from flax_models.phases import convolve_by_phases
 from flax_models.winograd import convolve_by_squares
 
 MANY_CHANNELS = 128
@@ -17,6 +18,9 @@ MANY_CHANNELS = 128
 
 CHANNELS_WORTH_A_COPY = 64
 """From here on a copy of the images costs less than to compute them twice on CPU."""
+
+CHANNELS_WORTH_PHASES = 8
+"""From here on a strided convolution's transpose is computed faster phase by phase on CPU."""
 
 MANY_PRODUCTS = 2**26
 """Of a pixel's channels and features. With fewer the time won is less than that of compilation."""
@@ -88,12 +92,23 @@ def _convolve_jvp(
     outputs = convolve_directly(images, kernel, stride, padding)
     tangent = jnp.zeros_like(outputs)
     if not isinstance(d_images, SymbolicZero):
-        tangent += _convolve(d_images, kernel, stride, padding)
+        tangent += _convolve_to_transpose(d_images, kernel, stride, padding)
     if not isinstance(d_kernel, SymbolicZero):
         if images.shape[-1] >= CHANNELS_WORTH_A_COPY:
             images = computed_once(images, images)
         tangent += _convolve(images, d_kernel, stride, padding)
     return outputs, tangent
+
+
+def _convolve_to_transpose(
+    images: Array, kernel: Array, stride: tuple[int, int], padding: int
+) -> Array:
+    """The same convolution, whose transpose XLA:CPU computes faster."""
+    directly = functools.partial(_convolve, stride=stride, padding=padding)
+    if max(stride) == 1 or kernel.shape[2] < CHANNELS_WORTH_PHASES or kernel.dtype == jnp.bfloat16:
+        return directly(images, kernel)
+    by_phases = functools.partial(convolve_by_phases, stride=stride, padding=padding)
+    return lax.platform_dependent(images, kernel, cpu=by_phases, default=directly)
 
 
 def _is_wide(images: Array, kernel: Array) -> bool:
@@ -153,18 +168,17 @@ def convolve_transposed(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _transpose(images: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """XLA's own form, with gradients that it computes faster than those it derives."""
-    # It is a convolution of the images with zeros between their pixels, so torch's padding p of
-    # the convolution that it transposes becomes extent - 1 - p of this one.
-    side = kernel.shape[0] - 1 - padding
-    return lax.conv_transpose(
-        images,
-        kernel,
-        strides=(stride, stride),
-        padding=((side, side), (side, side)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        transpose_kernel=True,
-    )
+    """With gradients that XLA computes faster than those it derives."""
+    batch, height, width, _ = images.shape
+    extent, _, features, _ = kernel.shape
+    size = (stride * (pixels - 1) + extent - 2 * padding for pixels in (height, width))
+
+    def convolved(outputs: Array) -> Array:
+        return _convolve_to_transpose(outputs, kernel, (stride, stride), padding)
+
+    outputs = jax.ShapeDtypeStruct((batch, *size, features), images.dtype)
+    (transposed,) = jax.linear_transpose(convolved, outputs)(images)
+    return transposed
 
 
 def _transpose_forward(
