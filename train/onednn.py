@@ -33,6 +33,9 @@ LEAST_WORK, LEAST_SHARE = 2**28, 0.5
 """Multiplications in convolutions of stride 1 with so few channels on one side, and their share of
 a program's. With less of them it gains little, and starts sooner from a compilation cache."""
 
+LEAST_WORK_OF_INFERENCE, LEAST_SHARE_OF_INFERENCE = 2**26, 0.3
+"""The same of programs without a kernel's gradient, which compile sooner; of any convolutions."""
+
 LEAST_SHARE_OF_PRODUCTS, LARGEST_SHARE_OF_CONVOLUTIONS = 0.05, 0.1
 """Of a program's multiplications, in matrix products for oneDNN and in convolutions beside them.
 Where there are more convolutions, many products are Winograd's, which take longer by oneDNN."""
@@ -98,9 +101,14 @@ def _survey(module: Any) -> tuple[Given, Sequence["Convolution | Product"]]:
     module.operation.walk(look)
     usual = [convolution for convolution in convolutions if convolution.is_usual()]
     faster = [product for product in products if product.is_faster()]
-    narrow = _work([convolution for convolution in usual if convolution.is_narrow()])
     all_work = _work([*convolutions, *products])
-    if usual and narrow >= max(LEAST_WORK, LEAST_SHARE * all_work):
+    if any(convolution.is_kernel_gradient() for convolution in convolutions):
+        by_onednn = [convolution for convolution in usual if convolution.is_narrow()]
+        least = max(LEAST_WORK, LEAST_SHARE * all_work)
+    else:
+        by_onednn = usual
+        least = max(LEAST_WORK_OF_INFERENCE, LEAST_SHARE_OF_INFERENCE * all_work)
+    if usual and _work(by_onednn) >= least:
         return Given.CONVOLUTIONS, usual
     few_convolutions = _work(convolutions) <= LARGEST_SHARE_OF_CONVOLUTIONS * all_work
     if few_convolutions and _work(faster) >= max(LEAST_WORK, LEAST_SHARE_OF_PRODUCTS * all_work):

@@ -1,40 +1,23 @@
-"""The fast forms of convolution and pooling equal XLA's own, values and gradients."""
+"""The fast forms of convolution equal XLA's own, values and gradients."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from jax import export, lax
+from same_derivatives import assert_same, normal
 
 from flax_models.convolution import (
     CHANNELS_WORTH_A_COPY,
+    CHANNELS_WORTH_PHASES,
     MANY_CHANNELS,
     convolve,
     convolve_directly,
     convolve_transposed,
 )
-from flax_models.pooling import max_pool
 from flax_models.winograd import convolve_by_squares
 
 NHWC = ("NHWC", "HWIO", "NHWC")
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def assert_same(ours, reference, *arguments):
-    """In double precision, where two right forms differ by rounding alone."""
-    with jax.enable_x64(True):
-        arguments = tuple(map(jnp.asarray, arguments))
-        got, back = jax.vjp(jax.jit(ours), *arguments)
-        want, reference_back = jax.vjp(jax.jit(reference), *arguments)
-        np.testing.assert_allclose(got, want, atol=1e-12)
-        gradient = jnp.asarray(normal(*want.shape, seed=1))
-        for one, other in zip(back(gradient), reference_back(gradient), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (1, 2), (2, 1), (1, 1)])
@@ -155,20 +138,22 @@ def test_a_transposed_convolution_whose_outputs_do_not_overlap(extent):
     )
 
 
+@pytest.mark.parametrize("features", [CHANNELS_WORTH_PHASES - 1, CHANNELS_WORTH_PHASES])
 @pytest.mark.parametrize(
     ("size", "extent", "stride", "padding"),
     [((5, 4), 4, 2, 1), ((5, 4), 3, 2, 0), ((4, 3), 3, 1, 1), ((1, 1), 4, 1, 0), ((1, 1), 5, 2, 1)],
 )
-def test_a_transposed_convolution_whose_outputs_overlap(size, extent, stride, padding):
+def test_a_transposed_convolution_whose_outputs_overlap(size, extent, stride, padding, features):
     """The transpose, by its definition, of the convolution that would lead back."""
-    images, kernel = normal(2, *size, 3), normal(extent, extent, 6, 3)
+    images, kernel = normal(2, *size, 3), normal(extent, extent, features, 3)
     height, width = ((n - 1) * stride - 2 * padding + extent for n in size)
 
     def reference(images, kernel):
         def back(outputs):
-            return convolve_directly(outputs, kernel, (stride, stride), padding)
+            sides, strides = ((padding, padding),) * 2, (stride, stride)
+            return lax.conv_general_dilated(outputs, kernel, strides, sides, dimension_numbers=NHWC)
 
-        like = jax.ShapeDtypeStruct((2, height, width, 6), images.dtype)
+        like = jax.ShapeDtypeStruct((2, height, width, features), images.dtype)
         return jax.linear_transpose(back, like)(images)[0]
 
     assert_same(
@@ -186,46 +171,6 @@ def test_a_kernel_that_covers_the_image():
         normal(3, 4, 5, 2),
         normal(4, 5, 2, 6),
     )
-
-
-@pytest.mark.parametrize(
-    ("window", "size"), [(2, (8, 6)), (2, (9, 7)), (3, (9, 8)), ((1, 4), (5, 9))]
-)
-def test_max_pooling_without_overlap(window, size):
-    strides = window if isinstance(window, tuple) else (window, window)
-    assert_same(
-        lambda images: max_pool(images, window),
-        lambda images: nn.max_pool(images, strides, strides),
-        normal(2, *size, 3),
-    )
-
-
-def test_a_tie_goes_to_the_first_maximum_as_in_torch():
-    images = np.random.default_rng(0).integers(-1, 2, (4, 9, 8, 5)).astype(np.float32)
-    gradient = normal(4, 4, 4, 5).astype(np.float32)
-    twin = torch.tensor(images.transpose(0, 3, 1, 2), requires_grad=True)
-    pooled = torch.nn.functional.max_pool2d(twin, 2)
-    pooled.backward(torch.tensor(gradient.transpose(0, 3, 1, 2)))
-    _, back = jax.vjp(lambda x: max_pool(x, 2), images)
-    np.testing.assert_array_equal(
-        back(jnp.asarray(gradient))[0], twin.grad.numpy().transpose(0, 2, 3, 1)
-    )
-
-
-def test_the_gradient_finds_a_maximum_that_xla_computes_anew():
-    """Fused with what produces the images, whose second computation may round otherwise."""
-    images, scale = normal(4, 12, 12, 8).astype(np.float32), normal(8).astype(np.float32)
-
-    def loss(pool):
-        def of(images, scale):
-            x = nn.relu((images - images.mean((0, 1, 2))) * (scale / images.std((0, 1, 2))) + 0.1)
-            return jnp.sum(pool(x) ** 3)
-
-        return jax.jit(jax.grad(of, (0, 1)))(images, scale)
-
-    ours, reference = loss(lambda x: max_pool(x, 2)), loss(lambda x: nn.max_pool(x, (2, 2), (2, 2)))
-    for one, other in zip(ours, reference, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
 
 def test_an_exported_function_holds_the_form_that_each_platform_computes_fastest():
