@@ -16,6 +16,9 @@ IMAGES: Layout = (0, 3, 1, 2)
 PART = 16
 """Images that a kernel's gradient takes at once; their copies then stay in a core's cache."""
 
+HALVED = 16
+"""Channels in two halves for it; with more, the longer rows of the whole are faster."""
+
 
 def sum_kernel_gradient(
     images: Value,
@@ -52,12 +55,12 @@ def _sum_part(
 
     The sum over b, y, x of images[b, y + i, x + j, c] cotangent[b, y, x, f] is a convolution of an
     image whose columns are all (x, c) with a kernel, the cotangent, whose columns lie as far apart
-    as there are c; the columns of its output are (j, c). Each half of c is an image of its own,
-    since two threads could not share out the three rows of one.
+    as there are c; the columns of its output are (j, c). With few c each half of them is an image
+    of its own, since two threads could not share out the three rows of one.
     """
     batch, height, width, channels = images.type.shape
     rows, columns, _, features = kernel
-    halves = 2 if channels % 2 == 0 else 1
+    halves = 2 if channels <= HALVED else 1
     few = channels // halves
     halved = reshape(images, [batch, height, width, halves, few])
     turned = transpose(halved, (3, 1, 2, 4, 0))
