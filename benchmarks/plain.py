@@ -9,13 +9,26 @@ from jax import lax
 from jaxtyping import Array
 
 from flax_models import cnn, crnn, layers, resnet, unet, vgg, vit
-from flax_models.convolution import convolve_directly
 from flax_models.pooling import pair
 
 
 def _max_pool(images: Array, window: int | tuple[int, int], stride=None, padding: int = 0) -> Array:
     sides = (padding, padding)
     return nn.max_pool(images, pair(window), pair(stride or window), (sides, sides))
+
+
+def _rectified_max_pool(images: Array, window: int | tuple[int, int]) -> Array:
+    return _max_pool(nn.relu(images), window)
+
+
+def _convolve(images: Array, kernel: Array, stride: tuple[int, int], padding: int) -> Array:
+    return lax.conv_general_dilated(
+        images,
+        kernel,
+        stride,
+        ((padding, padding), (padding, padding)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
 def _convolve_transposed(images: Array, kernel: Array, stride: int, padding: int) -> Array:
@@ -33,12 +46,14 @@ def _convolve_transposed(images: Array, kernel: Array, stride: int, padding: int
 @contextlib.contextmanager
 def plain_flax() -> Iterator[None]:
     """What is traced in here has none of this library's levers for networks with images."""
+    plain = [
+        (layers, "convolve", _convolve),
+        (layers, "convolve_transposed", _convolve_transposed),
+        (vit, "gradient_once", lambda x: x),
+        *((module, "max_pool", _max_pool) for module in (crnn, resnet, unet)),
+        *((module, "rectified_max_pool", _rectified_max_pool) for module in (cnn, crnn, vgg)),
+    ]
     with contextlib.ExitStack() as patches:
-        patches.enter_context(mock.patch.object(layers, "convolve", convolve_directly))
-        patches.enter_context(
-            mock.patch.object(layers, "convolve_transposed", _convolve_transposed)
-        )
-        patches.enter_context(mock.patch.object(vit, "gradient_once", lambda x: x))
-        for module in (cnn, crnn, resnet, unet, vgg):
-            patches.enter_context(mock.patch.object(module, "max_pool", _max_pool))
+        for module, name, own in plain:
+            patches.enter_context(mock.patch.object(module, name, own))
         yield
