@@ -15,9 +15,9 @@ def convolve_by_phases(
 ) -> Float[Array, "batch out_height out_width features"]:
     """A convolution with a stride as a sum of some without, each of pixels that lie a stride apart.
 
-    The transpose that XLA derives of a strided convolution puts zeros between pixels, and XLA:CPU
-    multiplies by them. The transpose of this sum does not: it computes each phase of its outputs by
-    a part of the kernel, and puts the phases together.
+    The transpose that XLA derives of a strided convolution puts zeros between pixels, and is slow
+    on a CPU. The transpose of this sum does not: it computes each phase of its outputs by a part of
+    the kernel, and puts the phases together (docs/performance.md).
 
     With i the place in the kernel, out[m] = sum over i of images[stride m + i - padding] kernel[i],
     and the pixels of phase r are those with i - padding = stride t + r for some t.
