@@ -83,7 +83,7 @@ def _convolve_jvp(
     primals: tuple[Array, Array],
     tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
 ) -> tuple[Array, Array]:
-    """As XLA derives it, but that images of many channels are computed once.
+    """As XLA derives it, but for a form with a faster transpose, and images computed once.
 
     For the kernel's gradient XLA:CPU wants the batch innermost. It would compute the images anew in
     that order, with the norms, sums and ReLUs of all residual blocks before (docs/performance.md).
