@@ -21,6 +21,7 @@ def _rectified_max_pool(images: Array, window: int | tuple[int, int]) -> Array:
     return _max_pool(nn.relu(images), window)
 
 
+# Written out: the library's own has derivatives of its own.
 def _convolve(images: Array, kernel: Array, stride: tuple[int, int], padding: int) -> Array:
     return lax.conv_general_dilated(
         images,

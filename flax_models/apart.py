@@ -21,7 +21,7 @@ def apart(x: AnyArray) -> AnyArray:
 def computed_once(x: AnyArray, witness: Array) -> AnyArray:
     """X itself, which XLA:CPU then does not compute again for each use. Costs a copy of x.
 
-    `witness` is any array that the compiler cannot know.
+    `witness` is any array of floats whose numbers the compiler cannot know.
     """
 
     def on_cpu(x: AnyArray) -> AnyArray:

@@ -103,7 +103,7 @@ def _convolve_jvp(
 def _convolve_to_transpose(
     images: Array, kernel: Array, stride: tuple[int, int], padding: int
 ) -> Array:
-    """The same convolution, whose transpose XLA:CPU computes faster."""
+    """`_convolve`, in a form whose transpose XLA:CPU computes faster."""
     directly = functools.partial(_convolve, stride=stride, padding=padding)
     if max(stride) == 1 or kernel.shape[2] < CHANNELS_WORTH_PHASES or kernel.dtype == jnp.bfloat16:
         return directly(images, kernel)
@@ -168,7 +168,7 @@ def convolve_transposed(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _transpose(images: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """With gradients that XLA computes faster than those it derives."""
+    """A transposed convolution, with gradients that XLA computes faster than those it derives."""
     batch, height, width, _ = images.shape
     extent, _, features, _ = kernel.shape
     size = (stride * (pixels - 1) + extent - 2 * padding for pixels in (height, width))

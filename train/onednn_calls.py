@@ -17,7 +17,7 @@ PART = 16
 """Images that a kernel's gradient takes at once; their copies then stay in a core's cache."""
 
 HALVED = 16
-"""Channels in two halves for it; with more, the longer rows of the whole are faster."""
+"""Up to so many channels it takes them in two halves; with more, undivided is faster."""
 
 
 def sum_kernel_gradient(

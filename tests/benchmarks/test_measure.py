@@ -5,11 +5,15 @@ import time
 from functools import partial
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from benchmarks.__main__ import in_words, measure
+from benchmarks.cases import CASES
 from benchmarks.elsewhere import ONE_CORE, PLAIN, Elsewhere
 from benchmarks.measure import Control, interleave, ratio, why_no_verdict
+from benchmarks.plain import plain_flax
 from benchmarks.variants import check_equal, variants
 
 
@@ -31,6 +35,20 @@ def test_what_it_costs_to_take_turns_is_not_timed():
 
     times = interleave({name: partial(call, name) for name in "ab"}, 2)
     assert max(times["a"].wall + times["b"].wall) < 0.05
+
+
+def test_plain_flax_has_no_lever():
+    """Those that keep XLA:CPU from computing twice are conditionals."""
+    model, images = CASES["cnn"].model, jnp.ones((2, 32, 32, 3))
+    variables = model.init(jax.random.PRNGKey(0), images)
+
+    def conditionals():
+        gradient = jax.jit(jax.grad(lambda variables: model.apply(variables, images).sum()))
+        return gradient.lower(variables).as_text().count("stablehlo.case")
+
+    with plain_flax():
+        assert conditionals() == 0
+    assert conditionals() > 0
 
 
 def test_plain_flax_has_the_memory_of_a_process_that_asks_for_nothing(monkeypatch):

@@ -12,7 +12,7 @@ from flax_models.pooling import max_pool, pair, rectified_max_pool
 
 
 @pytest.mark.parametrize(
-    ("window", "size"), [(2, (8, 6)), (2, (9, 7)), (3, (9, 8)), ((1, 4), (5, 9)), (12, (13, 24))]
+    ("window", "size"), [(2, (8, 6)), (2, (9, 7)), (3, (9, 8)), ((1, 4), (5, 9)), (17, (18, 34))]
 )
 def test_max_pooling_without_overlap(window, size):
     strides = pair(window)
