@@ -17,8 +17,10 @@ def _max_pool(images: Array, window: int | tuple[int, int], stride=None, padding
     return nn.max_pool(images, pair(window), pair(stride or window), (sides, sides))
 
 
-def _rectified_max_pool(images: Array, window: int | tuple[int, int]) -> Array:
-    return _max_pool(nn.relu(images), window)
+def _rectified_max_pool(
+    images: Array, window: int | tuple[int, int], stride=None, padding: int = 0
+) -> Array:
+    return _max_pool(nn.relu(images), window, stride, padding)
 
 
 # Written out: the library's own has derivatives of its own.
@@ -51,8 +53,11 @@ def plain_flax() -> Iterator[None]:
         (layers, "convolve", _convolve),
         (layers, "convolve_transposed", _convolve_transposed),
         (vit, "gradient_once", lambda x: x),
-        *((module, "max_pool", _max_pool) for module in (crnn, resnet, unet)),
-        *((module, "rectified_max_pool", _rectified_max_pool) for module in (cnn, crnn, vgg)),
+        *((module, "max_pool", _max_pool) for module in (crnn, unet)),
+        *(
+            (module, "rectified_max_pool", _rectified_max_pool)
+            for module in (cnn, crnn, resnet, vgg)
+        ),
     ]
     with contextlib.ExitStack() as patches:
         for module, name, own in plain:

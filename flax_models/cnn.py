@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from flax_models.checks import check_images, check_minimum_size, known_size
 from flax_models.dropout import Dropout
 from flax_models.layers import Conv, torch_uniform
-from flax_models.pooling import rectified_max_pool
+from flax_models.max_pooling import rectified_max_pool
 from flax_models.torch_weights import TorchRule, flattened_images
 
 

@@ -11,7 +11,7 @@ from flax_models.checks import check_images, known_size
 from flax_models.dropout import Dropout
 from flax_models.layers import ConvNormActivation, kaiming_normal_fan_in
 from flax_models.lengths import full_lengths
-from flax_models.pooling import max_pool, rectified_max_pool
+from flax_models.max_pooling import max_pool, rectified_max_pool
 from flax_models.recurrent import GRU
 from flax_models.residual import BasicBlock
 

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from flax_models.checks import check_images
 from flax_models.layers import BatchNorm, Conv, kaiming_normal_fan_out, torch_uniform
-from flax_models.pooling import at_least_float32, global_avg_pool, max_pool
+from flax_models.max_pooling import rectified_max_pool
+from flax_models.pooling import at_least_float32, global_avg_pool
 from flax_models.residual import BasicBlock, Bottleneck
 
 
@@ -51,9 +52,8 @@ class ResNet(nn.Module):
             name="conv1",
             **dtypes,
         )(images)
-        x = nn.relu(BatchNorm(axis_name=self.axis_name, name="bn1", **dtypes)(x, train))
-        if not self.small_images:
-            x = max_pool(x, 3, 2, padding=1)
+        x = BatchNorm(axis_name=self.axis_name, name="bn1", **dtypes)(x, train)
+        x = nn.relu(x) if self.small_images else rectified_max_pool(x, 3, 2, padding=1)
         block = Bottleneck if self.bottleneck else BasicBlock
         for stage, blocks in enumerate(self.stage_sizes):
             for index in range(blocks):

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from flax_models.checks import check_choice, check_images, check_minimum_size
 from flax_models.layers import Conv, ConvNormActivation, ConvTranspose, torch_uniform
-from flax_models.pooling import max_pool
+from flax_models.max_pooling import max_pool
 
 SKIPS = ("concatenate", "add")
 UPSAMPLINGS = ("transposed", "bilinear")

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from flax_models.checks import check_choice, check_images, check_minimum_size
 from flax_models.dropout import Dropout
 from flax_models.layers import BatchNorm, Conv, kaiming_normal_fan_out
-from flax_models.pooling import adaptive_avg_pool, at_least_float32, rectified_max_pool
+from flax_models.max_pooling import rectified_max_pool
+from flax_models.pooling import adaptive_avg_pool, at_least_float32
 from flax_models.torch_weights import TorchRule, flattened_images
 
 # Convolutions in each of the five blocks: table 1 of the paper, columns A, B, D and E.

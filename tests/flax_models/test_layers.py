@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from flax_models.layers import BatchNorm, Conv, ConvTranspose
-from flax_models.pooling import adaptive_avg_pool, avg_pool, max_pool, pad_images
+from flax_models.max_pooling import max_pool
+from flax_models.pooling import adaptive_avg_pool, avg_pool, pad_images
 
 # Reconstructed: the course shows the pooled numbers, and this is one image whose 2x2 blocks have
 # those maxima and means.

@@ -1,4 +1,4 @@
-"""Pooling equals XLA's and PyTorch's, values and gradients."""
+"""Maxima of windows equal XLA's and PyTorch's, values and gradients."""
 
 import flax.linen as nn
 import jax
@@ -8,7 +8,8 @@ import pytest
 import torch
 from same_derivatives import assert_same, normal
 
-from flax_models.pooling import max_pool, pair, rectified_max_pool
+from flax_models.max_pooling import max_pool, rectified_max_pool
+from flax_models.pooling import pair
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,41 @@ def test_max_pooling_without_overlap(window, size):
         lambda images: max_pool(images, window),
         lambda images: nn.max_pool(images, strides, strides),
         normal(2, *size, 3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "padding"), [(3, 2, 1), (3, 1, 1), ((2, 3), (1, 2), 0), (2, 3, 0)]
+)
+@pytest.mark.parametrize("rectified", [False, True])
+def test_max_pooling_of_windows_that_overlap_or_leave_gaps(window, stride, padding, rectified):
+    sides = (padding, padding)
+
+    def ours(images):
+        return (rectified_max_pool if rectified else max_pool)(images, window, stride, padding)
+
+    def reference(images):
+        images = nn.relu(images) if rectified else images
+        return nn.max_pool(images, pair(window), pair(stride), (sides, sides))
+
+    images, tangent = normal(2, 9, 10, 3), normal(2, 9, 10, 3, seed=1)
+    assert_same(ours, reference, images)
+    with jax.enable_x64(True):
+        _, got = jax.jvp(ours, (images,), (tangent,))
+        _, want = jax.jvp(reference, (images,), (tangent,))
+        np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+def test_a_tie_of_windows_that_overlap_goes_to_the_first_maximum_as_in_torch():
+    images = np.random.default_rng(0).integers(-1, 2, (4, 9, 8, 5)).astype(np.float32)
+    gradient = np.random.default_rng(1).integers(-4, 5, (4, 5, 4, 5)).astype(np.float32)
+    twin = torch.tensor(images.transpose(0, 3, 1, 2), requires_grad=True)
+    torch.nn.functional.max_pool2d(twin, 3, 2, 1).backward(
+        torch.tensor(gradient.transpose(0, 3, 1, 2))
+    )
+    _, back = jax.vjp(lambda x: max_pool(x, 3, 2, 1), images)
+    np.testing.assert_array_equal(
+        back(jnp.asarray(gradient))[0], twin.grad.numpy().transpose(0, 2, 3, 1)
     )
 
 
