@@ -10,12 +10,15 @@ import jax
 
 from train.onednn import Given, work_for_onednn
 
-Options = dict[str, str | bool]
+Options = dict[str, str | int]
 
 # The kinds of work that XLA:CPU may hand to YNNPACK, whose convolutions take up to 10 times as long
 # as the ones they replaced. No kind below makes them alone; ELTWISE was seen to draw one into a
-# fusion, and steps with DOT or INDIVIDUAL_DOT took as long as if they did too.
+# fusion.
 WIDE = ("REDUCE",)
+WIDE_TRAINING = ("REDUCE", "INDIVIDUAL_DOT")
+"""Products one by one: the large dense layers of a VGG are faster so, and no convolution joins."""
+
 NARROW = ("DOT", "INDIVIDUAL_DOT", "REDUCE", "ELTWISE")
 """YNNPACK takes no convolution of 16 channels; its other fusions then help to train batch norm."""
 NARROW_OR_RECURRENT_INFERENCE = ()
@@ -25,6 +28,9 @@ BESIDE_ONEDNN = ("DOT", "INDIVIDUAL_DOT")
 """Where no convolution is left that their fusions could draw in."""
 
 NARROW_CHANNELS = 16
+
+WIDE_VECTORS: Options = {"xla_cpu_prefer_vector_width": 512}
+"""Bits, of which XLA uses 256 by default where the processor has more; LSTMs are faster by them."""
 
 
 def compile_mended(lowered: jax.stages.Lowered, cached: bool = True) -> jax.stages.Compiled:
@@ -63,15 +69,18 @@ def _without_cache() -> Iterator[None]:
 def compiler_options(text: str) -> Options:
     """Options for a CPU program in StableHLO.
 
-    Empty where there is nothing to mend: without convolutions they make a step slower (an MLP's
-    took 2.5 ms with them and 1.3 ms without).
+    Without convolutions only the width of vectors: those for convolutions make such a step slower
+    (an MLP's took 2.5 ms with them and 1.3 ms without).
     """
     if "stablehlo.convolution" not in text:
-        return {}
+        return WIDE_VECTORS
     narrow, recurrent = _mostly_narrow(text), "stablehlo.while" in text
-    if not _has_kernel_gradient(text) and (narrow or recurrent):
-        return cpu_convolution_options(NARROW_OR_RECURRENT_INFERENCE)
-    return cpu_convolution_options(NARROW if narrow and "stablehlo.rsqrt" in text else WIDE)
+    if not _has_kernel_gradient(text):
+        inference = NARROW_OR_RECURRENT_INFERENCE if narrow or recurrent else WIDE
+        return cpu_convolution_options(inference)
+    return cpu_convolution_options(
+        NARROW if narrow and "stablehlo.rsqrt" in text else WIDE_TRAINING
+    )
 
 
 def _kinds_beside_onednn(text: str) -> tuple[str, ...]:
