@@ -10,7 +10,7 @@ import jax
 
 from train.onednn import Given, work_for_onednn
 
-Options = dict[str, str | int]
+Options = dict[str, str | bool]
 
 # The kinds of work that XLA:CPU may hand to YNNPACK, whose convolutions take up to 10 times as long
 # as the ones they replaced. No kind below makes them alone; ELTWISE was seen to draw one into a
@@ -29,7 +29,7 @@ BESIDE_ONEDNN = ("DOT", "INDIVIDUAL_DOT")
 
 NARROW_CHANNELS = 16
 
-WIDE_VECTORS: Options = {"xla_cpu_prefer_vector_width": 512}
+WIDE_VECTORS: Options = {"xla_cpu_prefer_vector_width": "512"}
 """Bits, of which XLA uses 256 by default where the processor has more; LSTMs are faster by them."""
 
 

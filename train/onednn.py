@@ -29,15 +29,17 @@ TESTED = ("0.10.2", "Linux", "x86_64")
 """Version and platform of jaxlib."""
 
 FEW = 64
-LEAST_WORK, LEAST_SHARE = 2**28, 0.5
-"""Multiplications in convolutions of stride 1 with so few channels on one side, and their share of
-a program's. With less of them it gains little, and starts sooner from a compilation cache."""
+LEAST_WORK, LEAST_SHARE, LEAST_SHARE_OF_ANY = 2**27, 0.5, 0.75
+"""Multiplications in convolutions that pay, and their share of a program's: of those of stride 1
+with so few channels on one side, or of any. What else there is are mostly Winograd's products,
+whose programs take long to compile, and these would be compiled anew in every process."""
 
 LEAST_WORK_OF_INFERENCE, LEAST_SHARE_OF_INFERENCE = 2**26, 0.3
 """The same of programs without a kernel's gradient, which compile sooner; of any convolutions."""
 
-LEAST_SHARE_OF_PRODUCTS, LARGEST_SHARE_OF_CONVOLUTIONS = 0.05, 0.1
-"""Of a program's multiplications, in matrix products for oneDNN and in convolutions beside them.
+LEAST_WORK_OF_PRODUCTS, LEAST_SHARE_OF_PRODUCTS = 2**28, 0.05
+LARGEST_SHARE_OF_CONVOLUTIONS = 0.1
+"""The same of matrix products for oneDNN, and how many convolutions there may be beside them.
 Where there are more convolutions, many products are Winograd's, which take longer by oneDNN."""
 
 SUMMED_BY_ONEDNN = range(16, 129)
@@ -99,21 +101,27 @@ def _survey(module: Any) -> tuple[Given, Sequence["Convolution | Product"]]:
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(look)
-    usual = [convolution for convolution in convolutions if convolution.is_usual()]
-    faster = [product for product in products if product.is_faster()]
     all_work = _work([*convolutions, *products])
-    if any(convolution.is_kernel_gradient() for convolution in convolutions):
-        by_onednn = [convolution for convolution in usual if convolution.is_narrow()]
-        least = max(LEAST_WORK, LEAST_SHARE * all_work)
-    else:
-        by_onednn = usual
-        least = max(LEAST_WORK_OF_INFERENCE, LEAST_SHARE_OF_INFERENCE * all_work)
-    if usual and _work(by_onednn) >= least:
+    usual = [convolution for convolution in convolutions if convolution.is_usual()]
+    if usual and _work(usual) >= _least_work(convolutions, usual, all_work):
         return Given.CONVOLUTIONS, usual
+    faster = [product for product in products if product.is_faster()]
     few_convolutions = _work(convolutions) <= LARGEST_SHARE_OF_CONVOLUTIONS * all_work
-    if few_convolutions and _work(faster) >= max(LEAST_WORK, LEAST_SHARE_OF_PRODUCTS * all_work):
+    least_work = max(LEAST_WORK_OF_PRODUCTS, LEAST_SHARE_OF_PRODUCTS * all_work)
+    if few_convolutions and _work(faster) >= least_work:
         return Given.PRODUCTS, faster
     return Given.NOTHING, []
+
+
+def _least_work(
+    convolutions: Sequence["Convolution"], usual: Sequence["Convolution"], all_work: int
+) -> float:
+    """Of the usual convolutions, if that is to pay."""
+    if not any(convolution.is_kernel_gradient() for convolution in convolutions):
+        return max(LEAST_WORK_OF_INFERENCE, LEAST_SHARE_OF_INFERENCE * all_work)
+    narrow = [convolution for convolution in usual if convolution.is_narrow()]
+    mostly_narrow = _work(narrow) >= LEAST_SHARE * all_work
+    return max(LEAST_WORK, 0 if mostly_narrow else LEAST_SHARE_OF_ANY * all_work)
 
 
 def _work(operations: Sequence["Convolution | Product"]) -> int:

@@ -8,7 +8,13 @@ import pytest
 from train import compiler
 
 KINDS = pytest.mark.parametrize(
-    "kinds", [compiler.WIDE, compiler.NARROW, compiler.NARROW_OR_RECURRENT_INFERENCE]
+    "kinds",
+    [
+        compiler.WIDE,
+        compiler.WIDE_TRAINING,
+        compiler.NARROW,
+        compiler.NARROW_OR_RECURRENT_INFERENCE,
+    ],
 )
 
 
@@ -49,9 +55,14 @@ def lowered(features, gradient=False, steps=None, norm=False):
     return jax.jit(jax.grad(function) if gradient else function).lower(kernel)
 
 
-def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
-    product = jax.jit(lambda x: x @ x.swapaxes(-1, -2)).lower(jnp.ones((1, 8, 8, 2)))
-    assert compiler.compiler_options(product.as_text()) == {}
+def test_a_program_without_convolutions_gets_wide_vectors_and_none_of_them():
+    lowered = jax.jit(lambda x: jnp.tanh(x @ x.T)).lower(jnp.ones((8, 8)))
+    assert compiler.compiler_options(lowered.as_text()) == compiler.WIDE_VECTORS
+    x = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    np.testing.assert_allclose(compiler.compile_mended(lowered)(x), np.tanh(x @ x.T), atol=1e-6)
+
+
+def test_no_other_backend_gets_any(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(compiler, "compiler_options", lambda text: {"no_such_option": True})
     compiler.compile_mended(lowered(32))
@@ -62,11 +73,11 @@ def test_only_a_program_with_convolutions_on_a_cpu_gets_them(monkeypatch):
     ("program", "kinds"),
     [
         ({"features": 32}, compiler.WIDE),
-        ({"features": 32, "gradient": True}, compiler.WIDE),
+        ({"features": 32, "gradient": True}, compiler.WIDE_TRAINING),
         ({"features": 16}, compiler.NARROW_OR_RECURRENT_INFERENCE),
-        ({"features": 16, "gradient": True}, compiler.WIDE),
+        ({"features": 16, "gradient": True}, compiler.WIDE_TRAINING),
         ({"features": 16, "gradient": True, "norm": True}, compiler.NARROW),
-        ({"features": 32, "gradient": True, "norm": True}, compiler.WIDE),
+        ({"features": 32, "gradient": True, "norm": True}, compiler.WIDE_TRAINING),
         ({"features": 32, "steps": 3}, compiler.NARROW_OR_RECURRENT_INFERENCE),
     ],
 )
