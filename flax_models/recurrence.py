@@ -18,6 +18,10 @@ from jaxtyping import Array, Bool, Float
 # What a layer carries from step to step, each [batch, hidden] float32: (h,), or the LSTM's (h, c).
 Carry = tuple[Array, ...]
 
+# b and b' of W x + b and U h + b'. A step adds them, in passes that it has anyway: added to all
+# steps' W x at once they would take a pass of their own.
+Biases = tuple[Float[Array, "gates_times_hidden"], Float[Array, "gates_times_hidden"]]
+
 
 class Cell(NamedTuple):
     """One step of a recurrent layer, and its derivative written by hand.
@@ -43,7 +47,7 @@ def walk(
     projected: Float[Array, "time batch gates_times_hidden"],
     start: Carry,
     weight: Float[Array, "hidden gates_times_hidden"],
-    bias: Float[Array, "gates_times_hidden"] | None,
+    biases: Biases,
     live: Bool[Array, "time batch"] | None,
     keep: Callable[[tuple[Array, ...]], Any] = lambda gates: gates,
 ) -> tuple[Carry, tuple[Array, ...], Any]:
@@ -54,8 +58,9 @@ def walk(
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
         projected_now, live_now = inputs
-        product = _dot(carry[0], weight)
-        new, gates = cell.step(carry, projected_now, product if bias is None else product + bias)
+        bias_ih, bias_hh = biases
+        product = _dot(carry[0], weight) + bias_hh
+        new, gates = cell.step(carry, projected_now + bias_ih, product)
         if live_now is not None:
             new = _choose(live_now, new, carry)
         return new, (new, keep(gates))
@@ -71,18 +76,18 @@ def hidden_states(
     projected: Float[Array, "time batch gates_times_hidden"],
     start: Carry,
     weight: Float[Array, "hidden gates_times_hidden"],
-    bias: Float[Array, "gates_times_hidden"] | None,
+    biases: Biases,
     live: Bool[Array, "time batch"] | None,
 ) -> tuple[Carry, Float[Array, "time batch hidden"]]:
     """Final carry, and the hidden states of all steps, as `walk` gives them."""
     if not cell.fuses:
-        final, carries, _ = walk(cell, reverse, projected, start, weight, bias, live)
+        final, carries, _ = walk(cell, reverse, projected, start, weight, biases, live)
         return final, carries[0]
     # That no gate is above 1 XLA does not know. So it must keep a number of every step's gates, and
     # computes them in a loop of their own with vector instructions, which the one expression that
     # a step is otherwise does not have (docs/performance.md).
     final, carries, witness = walk(
-        cell, reverse, projected, start, weight, bias, live, lambda gates: gates[0][0, 0]
+        cell, reverse, projected, start, weight, biases, live, lambda gates: gates[0][0, 0]
     )
     zero = jnp.where(witness[-1] > 1, jnp.nan, 0)
     return tuple(part + zero for part in final), carries[0] + zero
@@ -94,17 +99,17 @@ def _forward(
     projected: Array,
     start: Carry,
     weight: Array,
-    bias: Array | None,
+    biases: Biases,
     live: Array | None,
 ) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
-    final, carries, gates = walk(cell, reverse, projected, start, weight, bias, live)
-    return (final, carries[0]), (start, carries, gates, weight, bias, live)
+    final, carries, gates = walk(cell, reverse, projected, start, weight, biases, live)
+    return (final, carries[0]), (start, carries, gates, weight, biases, live)
 
 
 def _backward(
     cell: Cell, reverse: bool, residuals: tuple[Any, ...], cotangents: tuple[Carry, Array]
-) -> tuple[Array, Carry, Array, Array | None, None]:
-    start, carries, gates, weight, bias, live = residuals
+) -> tuple[Array, Carry, Array, Biases, None]:
+    start, carries, gates, weight, biases, live = residuals
     d_final, d_hidden = cotangents
     before = tuple(_shift(part, first, reverse) for part, first in zip(carries, start, strict=True))
 
@@ -133,8 +138,11 @@ def _backward(
         (((0, 1), (0, 1)), ((), ())),
         preferred_element_type=before[0].dtype,
     ).T
-    d_bias = None if bias is None else d_products.sum((0, 1)).astype(bias.dtype)
-    return d_projected, d_start, d_weight.astype(weight.dtype), d_bias, None
+    d_bias_ih, d_bias_hh = (
+        sums.sum((0, 1)).astype(bias.dtype)
+        for sums, bias in zip((d_projected, d_products), biases, strict=True)
+    )
+    return d_projected, d_start, d_weight.astype(weight.dtype), (d_bias_ih, d_bias_hh), None
 
 
 hidden_states.defvjp(_forward, _backward)

@@ -4,8 +4,7 @@ The input projection of all steps is one matrix product outside the scan, the ga
 one product inside. Parameters carry torch's names and layout: weight_ih_l0 [gates * hidden, in],
 weight_hh_l0 [gates * hidden, hidden], bias_ih_l0, bias_hh_l0; `_l1` is the second layer, `_reverse`
 its backward direction. torch's two biases are both parameters, so that weights go both ways bit for
-bit and an optimizer moves them as torch's does; they are added into one before the scan, except the
-GRU candidate's recurrent bias, which its reset gate multiplies.
+bit and an optimizer moves them as torch's does.
 """
 
 from typing import Any, ClassVar
@@ -116,14 +115,11 @@ class Recurrent(nn.Module):
         rows = len(self.gates) * self.hidden_size
         weight_ih = self._parameter(f"weight_ih{suffix}", rows, x.shape[-1])
         weight_hh = self._parameter(f"weight_hh{suffix}", rows, self.hidden_size)
-        bias, recurrent_bias = self.fold_biases(
-            self._parameter(f"bias_ih{suffix}", rows), self._parameter(f"bias_hh{suffix}", rows)
-        )
-        projected = bias + jnp.dot(
-            x, weight_ih.T.astype(self.dtype), preferred_element_type=jnp.float32
-        )
-        recurrent_weight = weight_hh.T.astype(self.dtype)
-        arguments = (self.cell(), reverse, projected, start, recurrent_weight, recurrent_bias, live)
+        bias_ih = self._parameter(f"bias_ih{suffix}", rows)
+        bias_hh = self._parameter(f"bias_hh{suffix}", rows)
+        projected = jnp.dot(x, weight_ih.T.astype(self.dtype), preferred_element_type=jnp.float32)
+        weight, biases = weight_hh.T.astype(self.dtype), (bias_ih, bias_hh)
+        arguments = (self.cell(), reverse, projected, start, weight, biases, live)
         if keep_gates or not self.own_gradient:
             final, carries, gates = walk(*arguments)
             hidden = carries[0]
@@ -155,10 +151,6 @@ class Recurrent(nn.Module):
         for part in given:
             check_shape("initial_state", part, (rows, batch, self.hidden_size))
         return tuple(jnp.asarray(part, jnp.float32) for part in given)
-
-    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Array | None]:
-        """One bias for W x, and what U h needs of its own."""
-        return bias_ih + bias_hh, None
 
     def cell(self) -> Cell:
         """The step of this kind of layer."""
@@ -207,11 +199,6 @@ class GRU(Recurrent):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
-
-    def fold_biases(self, bias_ih: Array, bias_hh: Array) -> tuple[Array, Array | None]:
-        """Only the reset and update gates' biases can be added up."""
-        of_candidate = jnp.arange(len(bias_hh)) >= 2 * self.hidden_size
-        return bias_ih + jnp.where(of_candidate, 0, bias_hh), jnp.where(of_candidate, bias_hh, 0)
 
     def cell(self) -> Cell:
         """The step of the gated recurrent unit."""
