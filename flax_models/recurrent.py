@@ -17,15 +17,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from flax_models.checks import check_choice, check_shape, known_size
 from flax_models.dropout import Dropout
 from flax_models.lengths import full_lengths, length_mask
-from flax_models.recurrence import (
-    GRU_CELL,
-    LSTM_CELL,
-    RNN_CELLS,
-    Carry,
-    Cell,
-    hidden_states,
-    walk,
-)
+from flax_models.recurrence import hidden_states, walk
+from flax_models.recurrent_cells import GRU_CELL, LSTM_CELL, RNN_CELLS, Carry, Cell
 
 # The hidden state, or the LSTM's pair of hidden and cell state.
 State = PyTree[Float[Array, "layers_times_directions batch hidden"]]

@@ -1,11 +1,14 @@
 """Ctrl-C that is not lost.
 
 Python raises KeyboardInterrupt wherever it happens to be. In a callback of the garbage collector or
-of a weak reference, both of which JAX has, it prints the exception and goes on.
+of a weak reference, both of which JAX has, it prints the exception and goes on. In an event loop
+that is just being made, as Orbax makes one for every checkpoint, half a loop stays behind, which
+prints another when it is collected.
 """
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -15,15 +18,17 @@ from types import FrameType
 def interruptible() -> Iterator[Callable[[], None]]:
     """A function for each turn of a loop: it raises a KeyboardInterrupt that was lost in here.
 
-    The end of the block does so too. Where SIGINT has a handler of its own, or is ignored as in a
-    shell's background, that remains.
+    The end of the block does so too. Within asyncio's code none is raised before that. Where SIGINT
+    has a handler of its own, or is ignored as in a shell's background, that remains.
     """
     came = False
+    around = _frames_in("asyncio", sys._getframe())  # a notebook runs in an event loop
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal came
         came = True
-        raise KeyboardInterrupt
+        if _frames_in("asyncio", frame) == around:
+            raise KeyboardInterrupt
 
     def check() -> None:
         if came:
@@ -39,3 +44,12 @@ def interruptible() -> Iterator[Callable[[], None]]:
         check()
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _frames_in(package: str, frame: FrameType | None) -> int:
+    """How many calls to code of the package lead there."""
+    count = 0
+    while frame is not None:
+        count += frame.f_globals.get("__name__", "").partition(".")[0] == package
+        frame = frame.f_back
+    return count

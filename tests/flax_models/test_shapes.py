@@ -11,7 +11,7 @@ SCRIPT = """
 from jaxtyping import install_import_hook, TypeCheckError
 with install_import_hook("flax_models", "beartype.beartype"):
     import flax_models as m
-    from flax_models import pooling
+    from flax_models import max_pooling, pooling
 import jax, jax.numpy as jnp
 
 def run(model, *shapes):
@@ -33,13 +33,13 @@ run(m.Generator(3, 16, 4), (2, 5))
 run(m.Discriminator(16, 4), (2, 16, 16, 3))
 run(m.Discriminator(16, 4, True), (2, 16, 16, 3))
 x = jnp.zeros((1, 6, 6, 2))
-pooling.max_pool(x, 2)
+max_pooling.max_pool(x, 2)
 pooling.avg_pool(x, 3, 2, 1)
 pooling.adaptive_avg_pool(x, (4, 4))
 pooling.global_avg_pool(x)
 m.kl_divergence(jnp.zeros((2, 3)), jnp.zeros((2, 3)))
 try:
-    pooling.max_pool(x[0], 2)
+    max_pooling.max_pool(x[0], 2)
 except TypeCheckError:
     print("checked")
 """

@@ -1,5 +1,7 @@
 """A KeyboardInterrupt that Python swallowed is raised at the next step of a loop."""
 
+import asyncio
+import contextlib
 import gc
 import signal
 import sys
@@ -75,6 +77,35 @@ def test_without_it_the_interrupt_is_lost(swallowing_collection, monkeypatch):
 def test_the_end_of_a_loop_is_early_enough(swallowing_collection):
     with pytest.raises(KeyboardInterrupt), interruptible():
         swallowing_collection()
+
+
+@pytest.mark.usefixtures("in_the_foreground")
+def test_one_that_comes_in_an_event_loop_waits_for_its_end():
+    """Python would be left with half a loop, which prints a traceback when it is collected."""
+    ended = []
+
+    async def interrupted():
+        signal.raise_signal(signal.SIGINT)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        asyncio.run(interrupted())
+    assert ended
+
+
+@pytest.mark.usefixtures("in_the_foreground")
+def test_a_loop_around_all_of_it_as_a_notebook_has_makes_none_wait():
+    ended = []
+
+    async def trained():
+        with interruptible():
+            signal.raise_signal(signal.SIGINT)
+            ended.append(True)
+
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(loop), pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(trained())
+    assert not ended
 
 
 @pytest.mark.usefixtures("in_the_foreground")
