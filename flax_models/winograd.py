@@ -34,11 +34,11 @@ def convolve_by_squares(
         ((0, 0), (1, 1 + SQUARE * rows - height), (1, 1 + SQUARE * columns - width), (0, 0)),
     )
     tile_rows = _combine(OF_TILE, [_every_other(padded, 1, i, rows) for i in range(TILE)])
-    kernel_rows = _combine(OF_KERNEL, list(kernel))
+    kernel_rows = _combine(OF_KERNEL, _parts(kernel))
     square_rows = []
     for tile_row, kernel_row in zip(tile_rows, kernel_rows, strict=True):
         tiles = _combine(OF_TILE, [_every_other(tile_row, 2, j, columns) for j in range(TILE)])
-        weights = _combine(OF_KERNEL, list(kernel_row))
+        weights = _combine(OF_KERNEL, _parts(kernel_row))
         products = [
             tile.reshape(-1, channels) @ weight for tile, weight in zip(tiles, weights, strict=True)
         ]
@@ -52,6 +52,11 @@ def convolve_by_squares(
 def _every_other(images: Array, axis: int, start: int, count: int) -> Array:
     """Rows (axis 1) or columns (axis 2) `start`, `start` + 2, ...: one for each square."""
     return lax.slice_in_dim(images, start, start + SQUARE * (count - 1) + 1, SQUARE, axis)
+
+
+def _parts(kernel: Array) -> list[Array]:
+    """Along the first axis; their gradients are put together at once, not as a sum of padded ones."""
+    return [part[0] for part in lax.split(kernel, [1] * kernel.shape[0])]
 
 
 def _combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
