@@ -55,7 +55,7 @@ def _every_other(images: Array, axis: int, start: int, count: int) -> Array:
 
 
 def _parts(kernel: Array) -> list[Array]:
-    """Along the first axis; their gradients are put together at once, not as a sum of padded ones."""
+    """Along the first axis. Their gradients are then joined, not padded and added up."""
     return [part[0] for part in lax.split(kernel, [1] * kernel.shape[0])]
 
 
