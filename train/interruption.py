@@ -2,8 +2,8 @@
 
 Python raises KeyboardInterrupt wherever it happens to be. In a callback of the garbage collector or
 of a weak reference, both of which JAX has, it prints the exception and goes on. In an event loop
-that is just being made, as Orbax makes one for every checkpoint, half a loop stays behind, which
-prints another when it is collected.
+that is just being made, as Orbax makes one for every checkpoint, half a loop stays behind, whose
+collection prints a traceback.
 """
 
 import contextlib
@@ -18,16 +18,17 @@ from types import FrameType
 def interruptible() -> Iterator[Callable[[], None]]:
     """A function for each turn of a loop: it raises a KeyboardInterrupt that was lost in here.
 
-    The end of the block does so too. Within asyncio's code none is raised before that. Where SIGINT
-    has a handler of its own, or is ignored as in a shell's background, that remains.
+    The end of the block does so too. Within asyncio's code the first is not raised before that; a
+    second is, in case that code waits for ever. Where SIGINT has a handler of its own, or is
+    ignored as in a shell's background, that remains.
     """
     came = False
     around = _frames_in("asyncio", sys._getframe())  # a notebook runs in an event loop
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal came
-        came = True
-        if _frames_in("asyncio", frame) == around:
+        came_before, came = came, True
+        if came_before or _frames_in("asyncio", frame) == around:
             raise KeyboardInterrupt
 
     def check() -> None:

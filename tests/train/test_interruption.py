@@ -94,6 +94,20 @@ def test_one_that_comes_in_an_event_loop_waits_for_its_end():
 
 
 @pytest.mark.usefixtures("in_the_foreground")
+def test_a_second_one_ends_an_event_loop_that_hangs():
+    ended = []
+
+    async def hung():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        asyncio.run(hung())
+    assert not ended
+
+
+@pytest.mark.usefixtures("in_the_foreground")
 def test_a_loop_around_all_of_it_as_a_notebook_has_makes_none_wait():
     ended = []
 
