@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
@@ -46,12 +47,23 @@ def _convolve_transposed(images: Array, kernel: Array, stride: int, padding: int
     )
 
 
+def _normalise(
+    x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None
+) -> tuple[Array, Array, Array]:
+    """As nn.BatchNorm computes it by default, on one device."""
+    axes = tuple(range(x.ndim - 1))
+    mean, mean_of_squares = x.mean(axes), lax.square(x).mean(axes)
+    var = jnp.maximum(mean_of_squares - lax.square(mean), 0)
+    return (x - mean) * (lax.rsqrt(var + epsilon) * scale) + bias, mean, var
+
+
 @contextlib.contextmanager
 def plain_flax() -> Iterator[None]:
     """What is traced in here has none of this library's levers for networks with images."""
     plain = [
         (layers, "convolve", _convolve),
         (layers, "convolve_transposed", _convolve_transposed),
+        (layers, "normalise", _normalise),
         (vit, "gradient_once", lambda x: x),
         *((module, "max_pool", _max_pool) for module in (crnn, unet)),
         *(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from flax_models.batch_norm import normalise
 from flax_models.checks import check_shape
 from flax_models.convolution import convolve, convolve_transposed
 from flax_models.pooling import at_least_float32, pad_images, pair
@@ -144,26 +145,23 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, statistic)
         x = at_least_float32(x)
         if train:
-            axes = tuple(range(x.ndim - 1))
-            mean, count = x.mean(axes), x.size // x.shape[-1]
+            count = x.size // x.shape[-1]
             axis_name = None if self.is_initializing() else self.axis_name
             if axis_name is not None:
-                mean, count = lax.pmean(mean, axis_name), count * lax.psum(1, axis_name)
-            var = jnp.square(x - mean).mean(axes)
-            if axis_name is not None:
-                var = lax.pmean(var, axis_name)
+                count *= lax.psum(1, axis_name)
             if count < 2:
                 raise ValueError(
                     f"x: expected more than one value a channel to train batch norm, got {x.shape}"
                 )
+            outputs, mean, var = normalise(x, scale, bias, self.epsilon, axis_name)
             if not self.is_initializing():
                 rate = 1 - self.momentum
                 unbiased = var * (count / (count - 1))
                 running_mean.value += rate * (lax.stop_gradient(mean) - running_mean.value)
                 running_var.value += rate * (lax.stop_gradient(unbiased) - running_var.value)
         else:
-            mean, var = running_mean.value, running_var.value
-        outputs = (x - mean) * (lax.rsqrt(var + self.epsilon) * scale) + bias
+            factor = lax.rsqrt(running_var.value + self.epsilon) * scale
+            outputs = (x - running_mean.value) * factor + bias
         return outputs.astype(self.dtype)
 
 
