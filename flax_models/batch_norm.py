@@ -38,9 +38,9 @@ def _normalise_jvp(
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
     """A sum of x's tangent, x and a number a channel, each with a factor a channel.
 
-    Its transpose is such a sum too, after two sums over the cotangent. What JAX derives takes four,
-    two of them over arrays that XLA:CPU writes for the purpose: neither knows that deviations from
-    the mean add up to nothing, and that a channel's factor can be drawn out of a sum.
+    Its transpose is such a sum too, after two sums over the cotangent. What JAX derives takes four:
+    neither it nor XLA knows that deviations from the mean add up to nothing, and that a channel's
+    factor can be drawn out of a sum.
     """
     (x, scale, bias), (d_x, d_scale, d_bias) = primals, tangents
     outputs, mean, var = normalise(x, scale, bias, epsilon, axis_name)

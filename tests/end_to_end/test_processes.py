@@ -67,7 +67,9 @@ def test_eight_virtual_devices_give_the_same_run(reference, tmp_path):
     assert_same(tmp_path / "eight", reference)
 
 
-@pytest.mark.parametrize(("count", "options"), [(2, ["--fsdp"]), (4, [])])
+@pytest.mark.parametrize(
+    ("count", "options"), [(2, ["--fsdp"]), pytest.param(4, [], marks=pytest.mark.slow)]
+)
 def test_several_processes_give_the_same_run(count, options, reference, tmp_path):
     (main, *others) = ends_of(start_several(count, tmp_path / "run", *OPTIONS, *options))
     assert {code for code, _, _ in (main, *others)} == {0}, (main, others)
